@@ -458,7 +458,11 @@ class Core(wiring.Component):
             ]
 
 
-_CORES: dict[MachineKind, type[Core] | type[NodeCore]] = {MachineKind.WEIGHT: Core, MachineKind.NODE: NodeCore, MachineKind.SERIES: SeriesCore}
+_CORES: dict[MachineKind, type[Core] | type[NodeCore]] = {
+    MachineKind.WEIGHT: Core,
+    MachineKind.NODE: NodeCore,
+    MachineKind.SERIES: SeriesCore,
+}
 """The class of the core of each machine."""
 
 

@@ -282,7 +282,7 @@ def period_counters(m: Module, controller, restart) -> dict[str, Period]:
     Parameters
     ----------
     m : Module
-        Module of the controller.
+        Module of the controller, which gets the counters as submodules.
     controller : Component
         Controller, with the ports of the lengths and the strobe ``advance``.
     restart : Value

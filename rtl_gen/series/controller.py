@@ -16,6 +16,25 @@ from rtl_gen.slot import delayed
 __all__ = ["SeriesController"]
 
 
+class _Flags:
+    """What the states of a run depend on.
+
+    Attributes
+    ----------
+    inferring, stopping, ends : Signal
+        The run judges samples; the host has stopped it; it ends before the next sample.
+    needs_all, sample_due, begins_one : Signal
+        The next step begins a presentation with a new sample; it takes a sample; it begins a presentation.
+    ending, judged : Signal
+        The step ends its presentation; strobe: a sample of an inference has been judged.
+    """
+
+    def __init__(self):
+        for name in ("inferring", "stopping", "ends", "sample_due", "begins_one", "ending", "judged"):
+            setattr(self, name, Signal(name=name))
+        self.needs_all = Signal(name="needs_all", init=1)
+
+
 class SeriesController(wiring.Component):
     """Runs the steps of a run. A step is one probe, or two in a two-sided design; the steps of a presentation share an unperturbed pass.
 
@@ -91,92 +110,102 @@ class SeriesController(wiring.Component):
         commands = {name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in names}
         m.submodules.left = left = Countdown()
         periods = period_counters(m, self, commands["restart"])
-        inferring, needs_all = Signal(), Signal(init=1)  # needs_all: the next step begins a presentation with a new sample
-        stopping, ends, sample_due, begins_one, ending, judged = (
-            Signal(name=name) for name in ("stopping", "ends", "sample_due", "begins_one", "ending", "judged")
-        )
-        waits = Signal(range(self.SETTLE))
-        settled, opens_step = waits == self.SETTLE - 1, ~self.minus
-        closes_step = self.minus if self.spec.two_sided else Const(1, 1)
-        sample_begins = inferring | needs_all | periods["sample"].begins
+        flags = _Flags()
+        sample_begins = flags.inferring | flags.needs_all | periods["sample"].begins
         m.d.comb += [
             *(left.en.eq(self.count_en), left.i.eq(self.count)),
-            *(self.training.eq(~inferring), self.fresh.eq(periods["perturbation"].ends)),
+            *(self.training.eq(~flags.inferring), self.fresh.eq(periods["perturbation"].ends)),
         ]
         m.d.sync += [
-            *(sample_due.eq(sample_begins), begins_one.eq(sample_begins | periods["update"].begins)),
-            *(ends.eq(stopping | left.none), self.take.eq(0)),
-            self.open.eq(Mux(self.change_stb, ~ending, self.open & ~needs_all)),
+            *(flags.sample_due.eq(sample_begins), flags.begins_one.eq(sample_begins | periods["update"].begins)),
+            *(flags.ends.eq(flags.stopping | left.none), self.take.eq(0)),
+            self.open.eq(Mux(self.change_stb, ~flags.ending, self.open & ~flags.needs_all)),
             self.first.eq(self.first & ~self.change_stb),
         ]
         with m.If(commands["restart"]):
             m.d.sync += self.hold.eq(self.hold_set)
         with m.FSM(name="run") as run:
             with m.State("Idle"), m.If(commands["train"] | commands["infer"]):
-                m.d.sync += inferring.eq(commands["infer"])
+                m.d.sync += flags.inferring.eq(commands["infer"])
                 m.next = "Settle"
-            with m.State("Settle"):
-                m.d.sync += waits.eq(waits + 1)
-                with m.If(settled):
-                    m.next = "Await sample"
-            with m.State("Await sample"):
-                m.d.comb += self.starved.eq(sample_due & ~self.available & ~ends)
-                with m.If(ends):
-                    m.next = "Idle"
-                with m.Elif(~sample_due | self.available):
-                    m.d.sync += [self.take.eq(sample_due), self.check_answer.eq(sample_due), self.shown.eq(begins_one), self.minus.eq(0)]
-                    with m.If(begins_one):
-                        m.d.sync += self.first.eq(1)
-                    m.next = "Turn to sample"
-            with m.State("Turn to sample"):
-                m.d.sync += waits.eq(waits + 1)
-                with m.If(settled):
-                    m.next = "Request unperturbed pass"
-            with m.State("Request unperturbed pass"):
-                m.d.comb += self.request.eq(1)
-                with m.If(self.started):
-                    m.next = "Measure unperturbed pass"
-            with m.State("Measure unperturbed pass"), m.If(self.settled_stb):
-                m.d.comb += [left.down.eq(inferring), judged.eq(inferring)]
-                m.next = "Prepare"
-                with m.If(inferring):
-                    m.next = "Settle"
-            with m.State("Prepare"), m.If(self.signs_ready):
-                m.d.comb += [self.begin.eq(1), self.advance.eq(closes_step), left.down.eq(opens_step)]
-                with m.If(opens_step):
-                    m.d.sync += [ending.eq(periods["sample"].ends | periods["update"].ends), self.update.eq(periods["update"].ends)]
-                m.next = "Request probe"
-            with m.State("Request probe"):
-                m.d.comb += [self.request.eq(1), self.probe.eq(1)]
-                with m.If(self.started):
-                    m.next = "Measure probe"
-            with m.State("Measure probe"), m.If(self.settled_stb):
-                m.d.sync += self.minus.eq(~closes_step)
-                m.next = "Prepare"
-                with m.If(closes_step):
-                    m.next = "Sum errors"
-            with m.State("Sum errors"), m.If(~self.errors_busy):
-                m.next = "Prepare"
-                with m.If(stopping | left.none):
-                    m.next = "Idle"
-                with m.If(ending):
-                    m.next = "Cast errors"
-            with m.State("Cast errors"):
-                m.d.comb += self.fetch.eq(1)
-                m.next = "Await errors"
-            with m.State("Await errors"), m.If(self.errors_ready):
-                m.next = "Request applying pass"
-            with m.State("Request applying pass"):
-                m.d.comb += [self.request.eq(1), self.apply.eq(1), self.applying.eq(1)]
-                with m.If(self.started):
-                    m.next = "Apply"
-            with m.State("Apply"):
-                m.d.comb += self.applying.eq(1)
-                with m.If(self.learned_stb):
-                    m.next = "Settle"
+            self._take_sample(m, flags)
+            self._measure(m, flags, left, periods)
+            self._apply(m)
         m.d.comb += self.busy.eq(~run.ongoing("Idle"))
         m.d.sync += [
-            stopping.eq(self.busy & (commands["stop"] | stopping)),
-            needs_all.eq(commands["loaded"] | commands["restart"] | judged | (needs_all & ~self.begin)),
+            flags.stopping.eq(self.busy & (commands["stop"] | flags.stopping)),
+            flags.needs_all.eq(commands["loaded"] | commands["restart"] | flags.judged | (flags.needs_all & ~self.begin)),
         ]
         return m
+
+    def _wait(self, m, following: str):
+        """Wait for :attr:`SETTLE` cycles before the state that follows."""
+        m.d.sync += self._waits.eq(self._waits + 1)
+        with m.If(self._waits == self.SETTLE - 1):
+            m.next = following
+
+    def _take_sample(self, m, flags):
+        """States in which the next presentation takes a sample, and the unperturbed pass is requested."""
+        self._waits = Signal(range(self.SETTLE), name="waits")
+        with m.State("Settle"):
+            self._wait(m, "Await sample")
+        with m.State("Await sample"):
+            m.d.comb += self.starved.eq(flags.sample_due & ~self.available & ~flags.ends)
+            with m.If(flags.ends):
+                m.next = "Idle"
+            with m.Elif(~flags.sample_due | self.available):
+                m.d.sync += [self.take.eq(flags.sample_due), self.check_answer.eq(flags.sample_due), self.shown.eq(flags.begins_one)]
+                m.d.sync += [self.minus.eq(0), self.first.eq(self.first | flags.begins_one)]
+                m.next = "Turn to sample"
+        with m.State("Turn to sample"):
+            self._wait(m, "Request unperturbed pass")
+        with m.State("Request unperturbed pass"):
+            m.d.comb += self.request.eq(1)
+            with m.If(self.started):
+                m.next = "Measure unperturbed pass"
+
+    def _measure(self, m, flags, left, periods):
+        """States in which the unperturbed pass ends, and the probes follow, each with its sums of errors."""
+        opens_step = ~self.minus
+        closes_step = self.minus if self.spec.two_sided else Const(1, 1)
+        with m.State("Measure unperturbed pass"), m.If(self.settled_stb):
+            m.d.comb += [left.down.eq(flags.inferring), flags.judged.eq(flags.inferring)]
+            m.next = "Prepare"
+            with m.If(flags.inferring):
+                m.next = "Settle"
+        with m.State("Prepare"), m.If(self.signs_ready):
+            m.d.comb += [self.begin.eq(1), self.advance.eq(closes_step), left.down.eq(opens_step)]
+            with m.If(opens_step):
+                m.d.sync += [flags.ending.eq(periods["sample"].ends | periods["update"].ends), self.update.eq(periods["update"].ends)]
+            m.next = "Request probe"
+        with m.State("Request probe"):
+            m.d.comb += [self.request.eq(1), self.probe.eq(1)]
+            with m.If(self.started):
+                m.next = "Measure probe"
+        with m.State("Measure probe"), m.If(self.settled_stb):
+            m.d.sync += self.minus.eq(~closes_step)
+            m.next = "Prepare"
+            with m.If(closes_step):
+                m.next = "Sum errors"
+        with m.State("Sum errors"), m.If(~self.errors_busy):
+            m.next = "Prepare"
+            with m.If(flags.stopping | left.none):
+                m.next = "Idle"
+            with m.If(flags.ending):
+                m.next = "Cast errors"
+
+    def _apply(self, m):
+        """States in which a presentation ends: the errors of the first group are cast, and the applying pass runs."""
+        with m.State("Cast errors"):
+            m.d.comb += self.fetch.eq(1)
+            m.next = "Await errors"
+        with m.State("Await errors"), m.If(self.errors_ready):
+            m.next = "Request applying pass"
+        with m.State("Request applying pass"):
+            m.d.comb += [self.request.eq(1), self.apply.eq(1), self.applying.eq(1)]
+            with m.If(self.started):
+                m.next = "Apply"
+        with m.State("Apply"):
+            m.d.comb += self.applying.eq(1)
+            with m.If(self.learned_stb):
+                m.next = "Settle"

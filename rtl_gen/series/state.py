@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Any
+
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -110,7 +113,7 @@ class StateUnit(wiring.Component):
         for kind in dict.fromkeys(kinds):
             if type(kind) not in _RESPONSES:
                 raise unknown("Kind of a layer", kind, "rtl_gen.series.state._RESPONSES")
-            responses[kind] = _RESPONSES[type(kind)](self, m, kind, f"{kind.name}{len(responses)}", old, current)
+            responses[kind] = _RESPONSES[type(kind)](kind).build(self, m, f"{kind.name}{len(responses)}", old, current)
 
         # What the kind of the neuron's layer makes of it.
         neuron = delayed(m, self.neuron, self.stages, "neuron", reset_less=False)
@@ -159,39 +162,81 @@ class StateUnit(wiring.Component):
         return delayed(m, limited, 1, "current"), delayed(m, outside, 1, "cast_outside")
 
 
-def _dense(unit: StateUnit, m: Module, kind: LayerKind, name: str, old: Value, current: Value) -> tuple[Value, Value, Value, Value]:
+class Response(ABC):
+    """What the neurons of a kind of layer do with an activation or a current, and with the state of the frame before.
+
+    Parameters
+    ----------
+    kind : LayerKind
+        Kind of the layer, with its parameters.
+    """
+
+    def __init__(self, kind: Any):
+        self.kind = kind
+
+    @abstractmethod
+    def build(self, unit: StateUnit, m: Module, name: str, old: Value, current: Value) -> tuple[Value, Value, Value, Value]:
+        """Build the response in the state unit.
+
+        Parameters
+        ----------
+        unit : StateUnit
+            The unit, whose activation it takes.
+        m : Module
+            Module of the unit, to which the response adds its statements.
+        name : str
+            Prefix of the names of the signals.
+        old, current : Value
+            Raw state of the frame before, and raw cast of the pre-activation to the format of states; both valid with the activation.
+
+        Returns
+        -------
+        (Value, Value, Value, Value)
+            Raw activation, state and output, and whether the sum of the state was out of range, ``StateUnit.stages`` cycles later.
+        """
+
+
+class DenseResponse(Response):
     """y = f(z)."""
-    y = delayed(m, unit.activation, unit.stages, f"{name}_y")
-    return y, Const(0, 1), y, Const(0, 1)
+
+    def build(self, unit, m, name, old, current):
+        """See :class:`Response`."""
+        y = delayed(m, unit.activation, unit.stages, f"{name}_y")
+        return y, Const(0, 1), y, Const(0, 1)
 
 
-def _leaky(unit: StateUnit, m: Module, kind: LayerKind, name: str, old: Value, current: Value) -> tuple[Value, Value, Value, Value]:
-    """h ← h + ((y − h) >>> k), which lies between h and y."""
-    assert isinstance(kind, Leaky)
-    form = unit.spec.formats.activation
-    before = old[: form.width].as_signed() if form.signed else old[: form.width]
-    difference, h = Signal((unit.activation - before).shape(), name=f"{name}_difference"), Signal(shape_of(form), name=f"{name}_h")
-    m.d.sync += [difference.eq(unit.activation - before), h.eq(delayed(m, before, 1, f"{name}_before") + shift(difference, -kind.leak))]
-    h = delayed(m, h, unit.stages - 2, f"{name}_h")
-    return delayed(m, unit.activation, unit.stages, f"{name}_y"), h, h, Const(0, 1)
+class LeakyResponse(Response):
+    """h ← h + ((f(z) − h) >>> k), which lies between h and f(z)."""
+
+    def build(self, unit, m, name, old, current):
+        """See :class:`Response`."""
+        form = unit.spec.formats.activation
+        before = old[: form.width].as_signed() if form.signed else old[: form.width]
+        difference, h = Signal((unit.activation - before).shape(), name=f"{name}_difference"), Signal(shape_of(form), name=f"{name}_h")
+        kept = delayed(m, before, 1, f"{name}_before")
+        m.d.sync += [difference.eq(unit.activation - before), h.eq(kept + shift(difference, -self.kind.leak))]
+        h = delayed(m, h, unit.stages - 2, f"{name}_h")
+        return delayed(m, unit.activation, unit.stages, f"{name}_y"), h, h, Const(0, 1)
 
 
-def _lif(unit: StateUnit, m: Module, kind: LayerKind, name: str, old: Value, current: Value) -> tuple[Value, Value, Value, Value]:
+class LifResponse(Response):
     """v ← saturate(v − (v >>> k) + i); a spike where v ≥ 1; v ← v − spike."""
-    assert isinstance(kind, Lif)
-    form = unit.spec.formats.state
-    before, one = old[: form.width].as_signed(), 1 << form.fraction_bits
-    total = Signal(signed(form.width + 2), name=f"{name}_total")
-    v, reset = (Signal(shape_of(form), name=f"{name}_{each}") for each in ("v", "reset"))
-    outside = Signal(name=f"{name}_outside")
-    limited, is_outside = limit(total, form, Overflow.SATURATE)
-    m.d.sync += [total.eq(before - shift(before, -kind.leak) + current), v.eq(limited), outside.eq(is_outside)]
-    spike, fires = Signal(name=f"{name}_spike"), Signal(name=f"{name}_fires")
-    m.d.comb += fires.eq(v >= one)
-    m.d.sync += [spike.eq(fires), reset.eq(v - Mux(fires, one, 0))]
-    return spike, reset, spike, delayed(m, outside, 1, f"{name}_was_outside")
+
+    def build(self, unit, m, name, old, current):
+        """See :class:`Response`."""
+        form = unit.spec.formats.state
+        before, one = old[: form.width].as_signed(), 1 << form.fraction_bits
+        total = Signal(signed(form.width + 2), name=f"{name}_total")
+        v, reset = (Signal(shape_of(form), name=f"{name}_{each}") for each in ("v", "reset"))
+        spike, fires, outside = (Signal(name=f"{name}_{each}") for each in ("spike", "fires", "outside"))
+        limited, is_outside = limit(total, form, Overflow.SATURATE)
+        m.d.comb += fires.eq(v >= one)
+        m.d.sync += [
+            *(total.eq(before - shift(before, -self.kind.leak) + current), v.eq(limited), outside.eq(is_outside)),
+            *(spike.eq(fires), reset.eq(v - Mux(fires, one, 0))),
+        ]
+        return spike, reset, spike, delayed(m, outside, 1, f"{name}_was_outside")
 
 
-_RESPONSES = {Dense: _dense, Leaky: _leaky, Lif: _lif}
-"""Response of the neurons of each kind of layer: activation, state, output, and whether the sum of the state was out of range,
-``StateUnit.stages`` cycles after the activation comes."""
+_RESPONSES: dict[type[LayerKind], type[Response]] = {Dense: DenseResponse, Leaky: LeakyResponse, Lif: LifResponse}
+"""Response of the neurons of each kind of layer."""
