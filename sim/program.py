@@ -145,18 +145,21 @@ def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> n
     spec : DesignSpec
         The design that the samples are for.
     inputs : array of int, shape (samples, record_inputs)
-        Raw inputs in the design's input format; those of a series of frames that is not held begin with its length.
+        Raw inputs in the design's input format; of a series that is not held, its length first.
     targets : array of int, shape (samples, n_out)
         Raw targets in the design's activation format.
     """
-    width, network = spec.sample_width, spec.network
-    length = np.asarray(inputs)[:, : int(network.record_inputs > network.n_in)]
-    given = _raw("Inputs", np.asarray(inputs)[:, length.shape[1] :], network.record_inputs - length.shape[1], spec.formats.input)
-    inputs = np.concatenate([_raw("Lengths", length, length.shape[1], Fixed.covering(1, network.frames, 0)), given], axis=1)
+    width = spec.sample_width
+    network, length = spec.network, inputs[:, :0]
+    if network.record_inputs > network.n_in:
+        length, inputs = _raw("Lengths", inputs[:, :1], 1, Fixed(False, network.frames.bit_length(), 0)), inputs[:, 1:]
+        if length.size and not 1 <= length.min() <= length.max() <= network.frames:
+            raise ValueError(f"Lengths must be from 1 to {network.frames}, not {length.min()} to {length.max()}")
+    inputs = _raw("Inputs", inputs, network.record_inputs - length.shape[1], spec.formats.input)
     targets = _raw("Targets", targets, spec.network.n_out, spec.formats.activation)
     if len(inputs) != len(targets):
         raise ValueError(f"Inputs and targets must be equally many, not {len(inputs)} and {len(targets)}")
-    return (np.concatenate([inputs, targets], axis=1) & np.int64((1 << width) - 1)).astype(np.uint64)
+    return (np.concatenate([length, inputs, targets], axis=1) & np.int64((1 << width) - 1)).astype(np.uint64)
 
 
 def training_program(

@@ -29,7 +29,7 @@ from mgd_hw.hardware.boards import optional_board
 from mgd_hw.learn import curves
 from mgd_hw.learn.agreement import Agreement, agreement
 from mgd_hw.learn.compare_learner import LearnerComparison, compare_learner
-from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
+from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown, counted
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.start import Start, judge_start
@@ -193,7 +193,7 @@ class Comparison(Result):
             if not math.isnan(less.mean):
                 interval = "" if math.isnan(less.interval) else " (95 %)"
                 yield style.wrapped(f"{title}, seed by seed: {first.difference(less.mean, less.interval)}{interval}")
-        for model in (self.fixed, self.backprop):
+        for model in (self.float, self.fixed, self.backprop):
             if model.note:
                 yield style.escape(model.note)
         saturated = {kind: count for kind, count in self.fixed.saturations.items() if count}
@@ -408,6 +408,10 @@ def _left_out(design: Design) -> dict[str, str]:
     if design.float_only.requests:
         key, value = design.float_only.requests[0]
         left_out["fixed"] = f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"
+    elif design.spec.series:
+        left_out["float"] = "no float model: it has no layers with state yet"
+        left_out["backprop"] = "no back-propagation: it has no layers with state yet"
+        return left_out
     if not has_slopes(design):
         what = "the activation sign, which has no slope"
         if design.float_only.external is not None:
@@ -460,6 +464,8 @@ def _model(
     """All runs of a model, what one of them costs, and what they took to an accuracy if one is given."""
     if not runs:
         return Model((), note, None, data.kind)
+    if not counted(design):
+        return Model(tuple(runs), note, None, data.kind)
     with_cycles = []
     for run in runs:
         cycles = curve_cycles(design, name, run.curve)

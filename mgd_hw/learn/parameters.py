@@ -1,4 +1,4 @@
-"""Files of parameters: npz archives with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … as real numbers.
+"""Files of parameters: npz archives with layer1.weight (n_out, fan-in), layer1.bias (n_out), layer2.weight, … as real numbers.
 
 Those of a learner have one array, quantities (N).
 """
@@ -72,7 +72,7 @@ def read_parameters(spec: LearningSpec, path: Path, option: str = "--start") -> 
         wanted["quantities"] = (spec.quantities,)
     elif isinstance(spec, DesignSpec):
         for number, layer in enumerate(spec.network.layers, 1):
-            wanted |= {f"layer{number}.weight": (layer.n_out, layer.n_in), f"layer{number}.bias": (layer.n_out,)}
+            wanted |= {f"layer{number}.weight": (layer.n_out, layer.fan_in), f"layer{number}.bias": (layer.n_out,)}
     else:
         raise unknown("Design", spec, "mgd_hw.learn.parameters")
     try:

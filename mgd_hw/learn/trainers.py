@@ -174,6 +174,8 @@ def trainers_of(
         raw = start_of(own.spec, seed, start)
         task = _Task(design, own.spec, data, seed, number, steps, raw)
         found = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        if own.spec.series:  # no other model has layers with state yet
+            return {"fixed": found["fixed"]}
         if not online.has_rule(own.spec.optimizer):
             found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
@@ -191,6 +193,6 @@ def warm_up(design: Design, data: Data) -> None:
     raw = start_of(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    if online.has_rule(spec.optimizer):
+    if online.has_rule(spec.optimizer) and not spec.series:
         online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)
