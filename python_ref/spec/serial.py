@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.layers import LAYER_KINDS, LayerKind
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer
 from python_ref.spec.perturbation import CODES, Code
@@ -15,7 +16,7 @@ from python_ref.spec.perturbation import CODES, Code
 __all__ = ["from_dict", "to_dict"]
 
 
-_TABLES: dict[type, dict[str, Any]] = {Code: CODES, Optimizer: OPTIMIZERS}
+_TABLES: dict[type, dict[str, Any]] = {Code: CODES, LayerKind: LAYER_KINDS, Optimizer: OPTIMIZERS}
 """Tables of the kinds whose members a description identifies by name."""
 
 
