@@ -227,7 +227,7 @@ def _of_network(spec: LearningSpec) -> dict:
     return {
         "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
         "formats": formats,
-        "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.n_in, network.n_out]}},
+        "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.record_inputs, network.n_out]}},
     }
 
 

@@ -69,7 +69,9 @@ class ReadoutSums(wiring.Component):
         spec = self.spec
         number, size = spec.network.framed - 1, spec.network.sizes[spec.network.framed]
         first = spec.unrolled.framed_neurons - size
-        m.submodules.sums = store = memory.Memory(shape=self.total.shape(), depth=max(2, _words(spec)), init=[], attrs=NO_READ_WRITE_CHECK)
+        m.submodules.totals = store = memory.Memory(
+            shape=self.total.shape(), depth=max(2, _words(spec)), init=[], attrs=NO_READ_WRITE_CHECK
+        )
         read, write = store.read_port(), store.write_port()
 
         def place(neuron):

@@ -107,12 +107,17 @@ def _fault(name, where, right, wrong, design="leaky"):
 
 
 PLANTED = {
-    "leaky": series_design(),
-    "two-sided": series_design((2, 2), (Lif(1),), 3, two_sided=True, readout=Readout.SUM, lanes=1, periods=(2, 3, 6)),
-    "at the threshold": series_design((2, 3), (Lif(2),), 4, readout=Readout.SUM, state=Fixed(True, 3, 4)),
-    "held": series_design(held=True),
-    "stochastic": SERIES_SHAPES["stochastic"],
+    "leaky": (series_design(periods=(1, 2, 2)), 0.25),
+    "two-sided": (
+        series_design((2, 2), (Lif(1),), 3, two_sided=True, readout=Readout.SUM, lanes=1, periods=(2, 2, 2), state=Fixed(True, 3, 8)),
+        0.25,
+    ),
+    "at the threshold": (series_design((2, 3), (Lif(2),), readout=Readout.SUM, state=Fixed(True, 3, 8), periods=(1, 2, 2)), 0),
+    "held": (series_design(held=True, periods=(1, 2, 2)), 0.25),
+    "stochastic": (SERIES_SHAPES["stochastic"], 0.25),
 }
+"""Designs, and magnitudes of their first weights."""
+
 FAULTS = (
     _fault("a pass begins with the state of another", "state:StateUnit.elaborate", "Mux(self.neuron.initial, 0, read.data)", "read.data"),
     _fault("h of the present frame", "operands:SeriesOperands._fetch", "frame.before, ~frame.odd", "frame.place, frame.odd"),
@@ -166,12 +171,21 @@ INTERRUPTED = tuple(
 """Faults that an uninterrupted run does not show."""
 
 
-def some_presentations(spec):
-    """Run some presentations on a core and its model."""
-    steps = 3 * max(spec.schedule.sample_period, spec.schedule.update_period)
+def some_presentations(spec, weight):
+    """Run some presentations on a core and its model, from biases of 1 and weights of this magnitude, of either sign in turn.
+
+    Where the weights are 0, a spiking neuron reaches its threshold, and does not exceed it.
+    """
+    steps, one = 3 * max(spec.schedule.sample_period, spec.schedule.update_period), 1 << spec.formats.weight.fraction_bits
+    signs = itertools.cycle((1, -1, 1))
+    rows = [
+        [one, *(int(next(signs) * weight * one) for _ in range(layer.fan_in))] for layer in spec.network.layers for _ in range(layer.n_out)
+    ]
+    parameters = np.array(list(itertools.chain.from_iterable(rows)))
 
     def scenario(model):
         model.prepare()
+        model.load(parameters)
         model.train(steps)
         model.check_registers()
 
@@ -181,7 +195,7 @@ def some_presentations(spec):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_without_a_fault_nothing_differs(name):
-    some_presentations(PLANTED[name])
+    some_presentations(*PLANTED[name])
 
 
 @pytest.mark.slow
@@ -189,13 +203,12 @@ def test_without_a_fault_nothing_differs(name):
 def test_a_fault_is_seen(fault, monkeypatch):
     planted(fault, monkeypatch.setattr)
     with pytest.raises((AssertionError, CoreError)):
-        some_presentations(PLANTED[fault.design])
+        some_presentations(*PLANTED[fault.design])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", INTERRUPTED, ids=lambda fault: fault.name)
 def test_a_fault_that_only_an_interrupted_run_shows_is_seen(fault, monkeypatch):
-    some_presentations(DESIGNS[fault.design])
     planted(fault, monkeypatch.setattr)
     with pytest.raises(AssertionError):
         a_run_with_everything(fault.design)
