@@ -18,7 +18,7 @@ from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, parse_any, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
-from python_ref.spec import formats, learner, network, number, schedule
+from python_ref.spec import formats, learner, network, number, schedule, unrolled
 from python_ref.spec.bus import Interrupt, SampleSource, byte_address, wrapper_map
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
@@ -317,6 +317,8 @@ def test_limits() -> None:
         "layers": network.MAX_LAYERS,
         "inputs, and neurons of a layer": network.MAX_NEURONS,
         "weights and biases": network.MAX_PARAMETERS,
+        "frames": network.MAX_FRAMES,
+        "perturbed quantities of a network with state": unrolled.MAX_SIGNS,
         "lanes": spec_design.MAX_LANES,
         "τ_p, τ_x, τ_θ, in steps": schedule.MAX_PERIOD,
         "bits of a format, and of any intermediate": number.MAX_BITS,

@@ -12,7 +12,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import slow_unless
-from tests.support.series_designs import SERIES_SHAPES
+from tests.support.series_shapes import SERIES_SHAPES
 
 QUICK = ("leaky",)
 

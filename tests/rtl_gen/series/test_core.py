@@ -11,7 +11,7 @@ from python_ref.spec.network import Readout
 from python_ref.spec.number import Fixed
 from tests.support.lockstep import run_lockstep
 from tests.support.marks import LONG, slow_unless
-from tests.support.series_designs import QUICK_SHAPES, SERIES_SHAPES, random_series, series_design
+from tests.support.series_shapes import QUICK_SHAPES, SERIES_SHAPES, random_series, series_design
 
 
 def check(spec: DesignSpec, presentations: int = 3, seed: int = 1) -> None:

@@ -16,7 +16,7 @@ from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import run_lockstep
 from tests.support.marks import LONG, long_unless
-from tests.support.series_designs import SERIES_SHAPES, series_design
+from tests.support.series_shapes import SERIES_SHAPES, series_design
 
 DESIGNS = {
     "leaky": series_design((1, 2, 1), (Leaky(1), DENSE), 2, periods=(1, 4, 4)),
