@@ -164,22 +164,16 @@ def random_parameters(rng: random.Random, spec: DesignSpec) -> np.ndarray:
 
 
 def random_samples(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Raw inputs (int64, shape (count, record_inputs)) and targets (shape (count, n_out)); some inputs are zero, some at the ends.
-
-    Those of a series that is not held begin with its length, 1 to T.
-    """
+    """Raw inputs (int64, shape (count, n_in)) and targets (shape (count, n_out)); some inputs are zero, some at the ends."""
 
     def draw(form: Fixed) -> int:
         return rng.choice((0, form.min, form.max, rng.randint(form.min, form.max), rng.randint(form.min, form.max)))
 
-    shape_in, shape_out = (count, spec.network.record_inputs), (count, spec.network.n_out)
+    shape_in, shape_out = (count, spec.network.n_in), (count, spec.network.n_out)
     inputs = np.array([draw(spec.formats.input) for _ in range(shape_in[0] * shape_in[1])], dtype=np.int64)
     unit = 1 << spec.formats.activation.fraction_bits
     if rng.random() < 0.5:
         target = [rng.choice((0, min(unit, spec.formats.activation.max))) for _ in range(shape_out[0] * shape_out[1])]
     else:
         target = [draw(spec.formats.activation) for _ in range(shape_out[0] * shape_out[1])]
-    inputs = inputs.reshape(shape_in)
-    if spec.network.record_inputs > spec.network.n_in:
-        inputs[:, 0] = [rng.randint(1, spec.network.frames) for _ in range(count)]
-    return inputs, np.array(target, dtype=np.int64).reshape(shape_out)
+    return inputs.reshape(shape_in), np.array(target, dtype=np.int64).reshape(shape_out)

@@ -29,6 +29,7 @@ from sim.program import Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
+from tests.support.series_designs import random_series_samples
 
 __all__ = [
     "Lockstep",
@@ -38,7 +39,9 @@ __all__ = [
     "fields_of",
     "neurons_in_order",
     "run_lockstep",
+    "samples_of",
     "shown_events",
+    "stream_table",
 ]
 
 SAMPLES = 6
@@ -250,7 +253,7 @@ def run_lockstep(
         Random stalls of all streams.
     """
     parameters = random_parameters(rng, spec)
-    inputs, targets = random_samples(rng, spec, SAMPLES)
+    inputs, targets = samples_of(rng, spec, SAMPLES)
     order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
 
     def attempt(link: Any) -> Lockstep:
@@ -258,12 +261,28 @@ def run_lockstep(
 
     recorder = ProgramLink()
     scenario(attempt(recorder))
-    program = recorder.program(sample_table(spec, inputs, targets), order)
+    program = recorder.program(stream_table(spec, inputs, targets), order)
     shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
     second = attempt(ReplayLink(outcome.responses))
     scenario(second)
     compare_events(spec, second.history, shown)
     return outcome
+
+
+def samples_of(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raw input words (int64, shape (count, record_inputs)) and targets (shape (count, n_out)) of random samples."""
+    return (random_series_samples if spec.series else random_samples)(rng, spec, count)
+
+
+def stream_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Words of the sample stream, also of a series with a length that a host refuses to send: 0, or above T."""
+    if spec.network.record_inputs == spec.network.n_in:
+        return sample_table(spec, inputs, targets)
+    sent = inputs.copy()
+    sent[:, 0] = [spec.unrolled.length_of(each) for each in inputs]
+    table = sample_table(spec, sent, targets)
+    table[:, 0] = inputs[:, 0]
+    return table
 
 
 def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, dict[str, np.ndarray]]) -> None:

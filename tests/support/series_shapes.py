@@ -1,13 +1,11 @@
-"""Small networks with state, one for each shape that the hardware treats in a way of its own, and random ones."""
+"""Small networks with state, one for each shape that the hardware treats in a way of its own."""
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.error import DesignError
 from python_ref.spec.layers import DENSE, LayerKind, Leaky, Lif
 from python_ref.spec.network import Network, Readout
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -15,7 +13,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["QUICK_SHAPES", "SERIES_SHAPES", "random_series", "series_design"]
+__all__ = ["QUICK_SHAPES", "SERIES_SHAPES", "series_design"]
 
 
 def series_design(
@@ -79,40 +77,3 @@ SERIES_SHAPES = {
 
 QUICK_SHAPES = ("leaky", "two-lif", "no-tail", "held-signs")
 """Names of those that the ordinary tests run."""
-
-
-def random_series(seed: int) -> DesignSpec:
-    """A random small network with state."""
-    rng = random.Random(seed)
-    while True:
-        layers = rng.choice((1, 1, 2, 2, 3))
-        kinds = tuple(rng.choice((DENSE, Leaky(rng.choice((0, 1, 2, 5))), Lif(rng.choice((0, 1, 3, 4))))) for _ in range(layers))
-        frames, formats = rng.choice((1, 1, 2, 3, 4, 7)), dict[str, Any]()
-        if any(isinstance(kind, Lif) for kind in kinds):
-            rounding = rng.choice([each for each in Rounding if each is not Rounding.STOCHASTIC])
-            formats["state"] = rng.choice((Fixed(True, 4, 10), Fixed(True, 2, 6), Fixed(True, 3, 8)))
-            formats["state_cast"] = Cast(rounding, rng.choice(list(Overflow)))
-        periods = rng.choice(((1, 4, 4), (1, 1, 1), (2, 4, 4), (1, 6, 3), (1, 3, 6), (1, 5, 4), (3, 6, 12), (1, 2, 8)))
-        try:
-            return series_design(
-                tuple(rng.randint(1, 5) for _ in range(layers + 1)),
-                kinds,
-                frames,
-                held=rng.random() < 0.3,
-                hold=rng.choice((None, 1, frames, rng.randint(1, frames))),
-                readout=rng.choice(list(Readout)),
-                code=rng.choice((LfsrCode(), LfsrCode(), WalshCode(), WalshGrayCode(), SequentialCode())),
-                lanes=rng.choice((1, 2, 3, 3, 8, 9)),
-                periods=periods,
-                two_sided=rng.random() < 0.5,
-                optimizer=rng.choice((Sgd(), Sgd(), Momentum(2))),
-                hidden=rng.choice(list(Activation)),
-                output=rng.choice(list(Activation)),
-                input=rng.choice((Fixed(False, 0, 6), Fixed(True, 1, 7), Fixed(True, 2, 3), Fixed(False, 2, 2))),
-                weight=rng.choice((Fixed(True, 3, 9), Fixed(True, 2, 8))),
-                activation=rng.choice((Fixed(True, 3, 7), Fixed(True, 2, 9), Fixed(False, 2, 6))),
-                weight_cast=Cast(rng.choice(list(Rounding))),
-                **formats,
-            )
-        except DesignError:  # a combination that is refused, such as dense layers alone
-            continue

@@ -1,5 +1,6 @@
 """The cycle contract of networks with state is what simulation counts, whatever the lengths of the samples."""
 
+import random
 from itertools import cycle
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from python_ref.spec.registers import Command
 from rtl_gen.core import contract, core_of
 from sim import host
-from sim.program import ProgramLink, sample_table
-from tests.rtl_gen.presentation.test_core import start_of
+from sim.program import ProgramLink
 from tests.support.core_bench import run_bench
+from tests.support.designs import random_parameters
+from tests.support.lockstep import samples_of, stream_table
 from tests.support.marks import slow_unless
 from tests.support.series_shapes import SERIES_SHAPES
 
@@ -19,8 +21,9 @@ QUICK = ("leaky",)
 
 def measured(spec, presentations):
     """Numbers of steps of presentations, numbers of frames of their samples, and cycles from the start of each to the next one's."""
-    parameters, inputs, targets = start_of(spec, 3)
-    table, core, begins, lengths = sample_table(spec, inputs, targets), core_of(spec), [], []
+    rng = random.Random(3)
+    parameters, (inputs, targets) = random_parameters(rng, spec), samples_of(rng, spec, 4)
+    table, core, begins, lengths = stream_table(spec, inputs, targets), core_of(spec), [], []
     edges = [n for n in range(1_000) if spec.schedule.begins(n)][: presentations + 1]
 
     async def scenario(bench):
