@@ -34,15 +34,18 @@ class Samples:
         Inputs, one row per sample.
     targets : array of float32, shape (n, n_out)
         Targets, one row per sample: one-hot for classes, 0 or 1 for a single output.
+    lengths : array of int64, shape (n,), or None
+        Number of frames of each sample that is a series, whose inputs are those of T frames, one after the other; None if samples are not.
 
     Raises
     ------
     ValueError
-        If the arrays are not two tables of finite numbers with the same, nonzero number of rows.
+        If the arrays are not two tables of finite numbers with the same, nonzero number of rows, or lengths do not match them.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
+    lengths: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("inputs", "targets"):
@@ -54,6 +57,10 @@ class Samples:
             object.__setattr__(self, name, table)
         if len(self.inputs) != len(self.targets):
             raise ValueError(f"Number of targets must be that of the inputs, {len(self.inputs)}, not {len(self.targets)!r}")
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", np.ascontiguousarray(self.lengths, dtype=np.int64))
+            if self.lengths.shape != (len(self.inputs),) or self.lengths.min() < 1:
+                raise ValueError(f"Array of lengths must hold {len(self.inputs)} positive numbers, not be of shape {self.lengths.shape!r}")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -67,7 +74,7 @@ class Samples:
 
     def take(self, indices: np.ndarray) -> Samples:
         """Return the samples at ``indices`` (integers, shape (k,)), in that order."""
-        return Samples(self.inputs[indices], self.targets[indices])
+        return Samples(self.inputs[indices], self.targets[indices], None if self.lengths is None else self.lengths[indices])
 
 
 def parity(bits: int) -> Samples:
@@ -128,18 +135,27 @@ def quantise(spec: DesignSpec, samples: Samples) -> tuple[np.ndarray, np.ndarray
 
     Returns
     -------
-    (array of int64, shape (n, n_in); array of int64, shape (n, n_out))
-        Raw inputs and raw targets.
+    (array of int64, shape (n, record_inputs); array of int64, shape (n, n_out))
+        Raw input words, of a series that is not held its length first, and raw targets.
 
     Raises
     ------
     ValueError
-        If the samples do not have the network's numbers of inputs and outputs.
+        If the samples do not have the network's numbers of inputs, frames and outputs.
     """
-    for name, table, size in (("inputs", samples.inputs, spec.network.n_in), ("targets", samples.targets, spec.network.n_out)):
+    network, lengths = spec.network, samples.lengths
+    series = network.framed > 0 and not network.held
+    n_in = network.n_in * network.frames if series else network.n_in
+    for name, table, size in (("inputs", samples.inputs, n_in), ("targets", samples.targets, network.n_out)):
         if table.shape[1] != size:
             raise ValueError(f"Number of {name} per sample must be {size}, as the network has, not {table.shape[1]!r}")
-    return spec.formats.input.to_raw(samples.inputs), spec.formats.activation.to_raw(samples.targets)
+    inputs, targets = spec.formats.input.to_raw(samples.inputs), spec.formats.activation.to_raw(samples.targets)
+    if not series:
+        return inputs, targets
+    if lengths is None or lengths.max() > network.frames:
+        raise ValueError(f"Lengths of samples must be given and at most {network.frames}, not {lengths!r}")
+    frame = np.arange(n_in) // network.n_in
+    return np.column_stack((lengths, np.where(frame < lengths[:, None], inputs, 0))), targets
 
 
 @lru_cache(maxsize=8)

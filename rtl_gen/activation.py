@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import TypeGuard
@@ -20,7 +21,7 @@ from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, serves_both, slot_layout
 
-__all__ = ["ActivationUnit", "NeuronSerializer", "neuron_layout"]
+__all__ = ["ActivationUnit", "NeuronSerializer", "activations", "by_binary_point", "neuron_layout"]
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:
@@ -182,7 +183,6 @@ class ActivationUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        layers = spec.network.layers
         pieces = _Pieces(spec)
         aligned = Signal(signed(pieces.width), reset_less=True)
         m.d.sync += aligned.eq(pieces.value(self.z, self.neuron.layer))
@@ -191,7 +191,7 @@ class ActivationUnit(wiring.Component):
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
 
         # Sloped pieces are already evaluated at this point; only the cast remains for them.
-        functions = [Activation.IDENTITY if _is_sloped(layer.activation.form) else layer.activation for layer in layers]
+        functions = [Activation.IDENTITY if _is_sloped(each.form) else each for each in activations(spec)]
         used = sorted(set(functions), key=lambda a: a.value)
         function = by_layer([used.index(each) for each in functions], neuron.layer)
         chosen = Signal.like(function)
@@ -248,6 +248,32 @@ class ActivationUnit(wiring.Component):
         return [*(mark.eq(aligned < begin) for mark, begin in zip(below, begins, strict=True)), y.eq(chosen)]
 
 
+def activations(spec: DesignSpec) -> list[Activation]:
+    """Return the activation of each layer; that of a layer which has none does not matter, and is one of the others."""
+    used = [layer.activation for layer in spec.network.layers if layer.kind.activated] or [Activation.IDENTITY]
+    return [layer.activation if layer.kind.activated else used[-1] for layer in spec.network.layers]
+
+
+def by_binary_point(fractions: Sequence[int], values: Sequence[Value | int], layer: Value) -> Value:
+    """The value that belongs to ``layer``, of values that differ only where the binary points of layers do.
+
+    Parameters
+    ----------
+    fractions : sequence of int
+        Number of fraction bits in each layer.
+    values : sequence of Value or int
+        Value for each layer; those of layers with as many fraction bits are the same.
+    layer : Value
+        Number of the layer, from 0.
+    """
+    *others, found = values
+    chosen = Value.cast(found)
+    for number in reversed(range(max(1, len(others)))):
+        if number == 0 or fractions[number] != fractions[-1]:
+            chosen = Mux(layer == number, values[number], chosen)
+    return chosen
+
+
 def _is_sloped(form: Form) -> TypeGuard[Piecewise]:
     """Whether an activation is pieces pieces of which one has a slope."""
     if not isinstance(form, (Tabulated, Piecewise)):
@@ -258,8 +284,8 @@ def _is_sloped(form: Form) -> TypeGuard[Piecewise]:
 class _Pieces:
     """Evaluates sloped pieces and aligns all pre-activations to one binary point, in one cycle of logic.
 
-    Only the first layer can have another binary point than the rest, since its inputs have their own format. Low bits that no cast
-    keeps are reduced to one (:func:`~rtl_gen.cast.jam`).
+    Without a state, only the first layer can have another binary point than the rest, since its inputs have their own format. Low bits
+    that no cast keeps are reduced to one (:func:`~rtl_gen.cast.jam`).
 
     Attributes
     ----------
@@ -268,8 +294,7 @@ class _Pieces:
     """
 
     def __init__(self, spec: DesignSpec):
-        self._layers = spec.network.layers
-        forms = [layer.activation.form for layer in self._layers]
+        self._forms = forms = [each.form for each in activations(spec)]
         self._fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(forms))]
         sloped = [form for form in forms if _is_sloped(form)]
         self._exact_fraction = max(self._fractions) + max((form.extra_bits for form in sloped), default=0)
@@ -285,10 +310,10 @@ class _Pieces:
     def value(self, z: Value, layer: Value) -> Value:
         """Value of a pre-activation ``z`` of ``layer``, aligned to the common binary point."""
         found = self._line(z, layer, 0)
-        for form in dict.fromkeys(each.activation.form for each in self._layers):
+        for form in dict.fromkeys(self._forms):
             if not _is_sloped(form):
                 continue
-            selected = by_layer([each.activation.form == form for each in self._layers], layer)
+            selected = by_layer([each == form for each in self._forms], layer)
             *others, last = form.pieces
             if last != Piece(0):
                 found = Mux(selected, self._piece(z, layer, last), found)
@@ -298,9 +323,8 @@ class _Pieces:
 
     def _line(self, z: Value, layer: Value, shift: int) -> Value:
         """z·2^(−shift), aligned to the common binary point."""
-        ends = (self._fractions[0], self._fractions[-1])
-        first, others = (jam(z.shift_left(self._exact_fraction - each - shift), self._jammed) for each in ends)
-        return Mux(layer == 0, first, others)
+        found = [jam(z.shift_left(self._exact_fraction - each - shift), self._jammed) for each in self._fractions]
+        return by_binary_point(self._fractions, found, layer)
 
     def _piece(self, z: Value, layer: Value, piece: Piece) -> Value | int:
         offset = piece.offset * 2**self.fraction
@@ -310,5 +334,5 @@ class _Pieces:
 
     def _break(self, begin: Fraction, layer: Value) -> Value | int:
         """⌈b·2^f⌉, the smallest raw pre-activation of ``layer`` that is not below break b."""
-        first, others = (math.ceil(begin * 2**each) for each in (self._fractions[0], self._fractions[-1]))
-        return first if first == others else Mux(layer == 0, first, others)
+        found = [math.ceil(begin * 2**each) for each in self._fractions]
+        return found[0] if len(set(found)) == 1 else by_binary_point(self._fractions, found, layer)

@@ -9,11 +9,10 @@ from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
 from python_ref.spec.events import event_kinds
 from python_ref.spec.number import Fixed
-from python_ref.spec.perturbation import Kind
 from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.array import LaneArray
 from rtl_gen.broadcast import Broadcast, operand_shape
@@ -27,6 +26,7 @@ from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_layouts
 from rtl_gen.sequencer import Sequencer
+from rtl_gen.series.core import SeriesCore
 from rtl_gen.signature import ForwardSignature, Signature
 from rtl_gen.slot import delayed, in_last_layer
 
@@ -458,24 +458,27 @@ class Core(wiring.Component):
             ]
 
 
-_CORES: dict[Kind, type[Core] | type[NodeCore]] = {Kind.WEIGHT: Core, Kind.NODE: NodeCore}
-"""The class of the core of each kind of perturbation."""
+_CORES: dict[MachineKind, type[Core] | type[NodeCore]] = {
+    MachineKind.WEIGHT: Core,
+    MachineKind.NODE: NodeCore,
+    MachineKind.SERIES: SeriesCore,
+}
+"""The class of the core of each machine."""
 
 
 def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
-    """Return the class of a design's core, which depends on the kind of perturbation.
+    """Return the class of a design's core, which depends on the machine that computes its steps.
 
     Raises
     ------
     TypeError
-        If there is no core for the kind, or the design is no network.
+        If there is no core for the machine, or the design is no network.
     """
     if not isinstance(spec, DesignSpec):
         raise unknown("Design", spec, "rtl_gen.core.core_class")
-    found = _CORES.get(spec.perturbation.kind)
-    if found is None:
-        raise unknown("Kind", spec.perturbation.kind, "rtl_gen.core._CORES")
-    return found
+    if spec.machine not in _CORES:
+        raise unknown("Machine", spec.machine, "rtl_gen.core._CORES")
+    return _CORES[spec.machine]
 
 
 def core_of(spec: DesignSpec, *, starved_port: bool = False) -> Core | NodeCore:

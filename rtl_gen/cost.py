@@ -11,6 +11,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.cast import cast_in_two
 from rtl_gen.fanout import fanout_latency
+from rtl_gen.fixed import shift
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import and_or_mux, delayed
@@ -85,7 +86,8 @@ class CostUnit(wiring.Component):
     def __init__(self, spec: DesignSpec, others: tuple[int, int] | None = None):
         self.spec = spec
         self.shared = others is not None
-        y, error, cost = shape_of(spec.formats.activation), shape_of(spec.residual_format), shape_of(spec.cost_format)
+        y, target = shape_of(spec.outputs_format), shape_of(spec.formats.activation)
+        error, cost = shape_of(spec.residual_format), shape_of(spec.cost_format)
         widths = others or ()
         pairs = {
             "others": In(data.StructLayout({f"of{n}": signed(width) for n, width in enumerate(widths)})),
@@ -99,7 +101,7 @@ class CostUnit(wiring.Component):
                 "first": In(1),
                 "second": In(1),
                 "y": In(y),
-                "target": In(y),
+                "target": In(target),
                 "square": In(max(2 * error.width, cost.width)),
                 "cost_stb": Out(1),
                 "cost_second": Out(1),
@@ -117,11 +119,11 @@ class CostUnit(wiring.Component):
         sums = self.sums_in_multiplier(spec)
         if self.shared:
             error = Signal(shape_of(spec.residual_format), name="residual")
-            m.d.comb += error.eq(self.target - self.y)
+            m.d.comb += error.eq(self._residual())
             for name in self.factors.shape().members:
                 m.d.sync += self.factors[name].eq((error & self.stb.replicate(len(error)).as_signed()) | self.others[name])
         else:
-            m.d.sync += self.error.eq(self.target - self.y)
+            m.d.sync += self.error.eq(self._residual())
             if sums:
                 with m.If(~self.stb):
                     m.d.sync += self.error.eq(0)
@@ -163,6 +165,13 @@ class CostUnit(wiring.Component):
         with m.If(delayed(m, self.cost_stb & self.cost_second, 2 + sums, "change_stb", reset_less=False)):
             m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
         return m
+
+    def _residual(self):
+        """y* − y, both aligned to the same binary point."""
+        forms = {"target": self.spec.formats.activation, "y": self.spec.outputs_format}
+        fraction = self.spec.residual_format.fraction_bits
+        target, y = (shift(getattr(self, name), fraction - form.fraction_bits) for name, form in forms.items())
+        return target - y
 
     def _add_squares(self, m, stb, second):
         """Add the squares of a pass's errors up in ``total``, which is cleared after the pass's cost.
@@ -214,8 +223,8 @@ class AnswerCheck(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        y = shape_of(spec.formats.activation)
-        super().__init__({"stb": In(1), "last": In(1), "y": In(y), "target": In(y), "correct": Out(1)})
+        y, target = shape_of(spec.outputs_format), shape_of(spec.formats.activation)
+        super().__init__({"stb": In(1), "last": In(1), "y": In(y), "target": In(target), "correct": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -223,9 +232,9 @@ class AnswerCheck(wiring.Component):
         ends = delayed(m, self.stb & self.last, 2, "ends", reset_less=False)
         if spec.network.n_out == 1:
             y, target = delayed(m, self.y, 2, "y"), delayed(m, self.target, 2, "target")
-            fraction = spec.formats.activation.fraction_bits
-            half = 1 << (fraction - 1) if fraction > 0 else 1
-            right = (y >= half) == (target >= half)
+            fractions = spec.outputs_format.fraction_bits, spec.formats.activation.fraction_bits
+            half, half_target = (1 << (fraction - 1) if fraction > 0 else 1 for fraction in fractions)
+            right = (y >= half) == (target >= half_target)
         else:
             agree, begins = Signal(), Signal(init=1)
             m.d.sync += begins.eq(self.stb & self.last)

@@ -20,6 +20,7 @@ from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
+from rtl_gen.activation import activations
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, core_class, core_of
 from rtl_gen.fanout import fanout_latency
@@ -227,7 +228,7 @@ def _of_network(spec: LearningSpec) -> dict:
     return {
         "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
         "formats": formats,
-        "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.n_in, network.n_out]}},
+        "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.record_inputs, network.n_out]}},
     }
 
 
@@ -263,10 +264,11 @@ def memory_bits(spec: LearningSpec) -> int:
     activation = spec.formats.activation.width
     per_word = sum(form.width for form in spec.memories.values())
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
-    bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
-    bits += max(2, core.activation_banks(spec) * network.n_hidden) * activation if network.n_hidden else 0
+    bits += max(2, buffers * network.record_inputs) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
+    banks = core.activation_banks(spec)
+    bits += max(2, banks * network.n_hidden) * activation if banks and network.n_hidden else 0
     bits += core.own_memory_bits(spec)
-    tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
+    tables = {each for each in activations(spec) if each.tabulated}
     bits += len(tables) * (activation << spec.formats.table.width)
     bits += IndexMemory(spec).bits if has_lists(spec) else 0
     return bits + 32 * file_depth(spec)
@@ -293,7 +295,7 @@ def memory_image(spec: LearningSpec, parameters: np.ndarray) -> dict[str, str]:
     files = {f"lane{lane}_parameters.hex": _hexadecimal(row, spec.formats.weight.width) for lane, row in enumerate(words)}
     if not isinstance(spec, DesignSpec):
         return files
-    for activation in sorted({layer.activation for layer in spec.network.layers}, key=lambda a: a.value):
+    for activation in sorted(set(activations(spec)), key=lambda a: a.value):
         if activation.tabulated:
             table = activation_table(activation, spec.formats.table, spec.formats.activation)
             files[f"{activation.value}_table.hex"] = _hexadecimal(table, spec.formats.activation.width)

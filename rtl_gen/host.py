@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.learner import MAX_CYCLES, LearnerSpec
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import MAGIC, Command, Memory, Status, address_range, adjustable_periods, memory_number_bits, register_map
@@ -36,9 +37,9 @@ def register_file(spec: LearningSpec) -> RegisterFile:
         Counter("changed", at["changed"], most=lanes, wide=True),
         Counter("cycles", at["cycles"], wide=True),
     ]
-    # Saturations of activations, cost changes and errors count once; those of all other casts count per lane, also where lanes share the
-    # cast.
-    once = {"activation": False, "cost_change": True, "error": False}
+    # Saturations of activations, states, cost changes and errors count once; those of all other casts count per lane, also where lanes
+    # share the cast.
+    once = {"activation": False, "state": False, "cost_change": True, "error": False}
     every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
     absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
     for kind in spec.shown_saturations:
@@ -67,8 +68,11 @@ def gradient_exponent(spec: LearningSpec, exponent: Value, scaler, array) -> lis
     return [scaler.exponent.eq(spec.gradient_exponents[1]), array.exponent.eq(exponent)]
 
 
-def _outside_settings(spec: LearningSpec) -> dict[str, Member]:
-    """Members of the host port for what a learner is told of the outside."""
+def _more_settings(spec: LearningSpec) -> dict[str, Member]:
+    """Members of the host port for settings that not every core has: what a learner is told of the outside, and how many frames a sign
+    lasts in a network with state."""
+    if isinstance(spec, DesignSpec) and spec.series:
+        return {"hold": Out(range(spec.network.frames + 1), init=spec.unrolled.hold)}
     if not isinstance(spec, LearnerSpec):
         return {}
     outside = spec.outside
@@ -108,6 +112,8 @@ class HostPort(wiring.Component):
         Lengths of the three periods in steps, settings of the host.
     settle, timeout, average, samples : Out
         What a learner is told of the outside, settings of the host (only in a learner).
+    hold : Out
+        Number of frames that a sign lasts, a setting of the host (only in a network with state).
     data : Out(32)
         Data word of the current request.
     stream_en : Out(1)
@@ -144,7 +150,7 @@ class HostPort(wiring.Component):
                 "perturbation_period": Out(period, init=spec.schedule.perturbation_period),
                 "sample_period": Out(period, init=spec.schedule.sample_period),
                 "update_period": Out(period, init=spec.schedule.update_period),
-                **_outside_settings(spec),
+                **_more_settings(spec),
                 "busy": In(1),
                 "status": In(max(Status).bit_length() if isinstance(spec, LearnerSpec) else 2),
                 "lane": Out(range(max(2, spec.hardware.lanes))),
@@ -208,7 +214,7 @@ class HostPort(wiring.Component):
         for command in Command:
             when = writing if command is Command.STOP else writable
             m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short.all() & (value[:bits] == command))
-        names = ("exponent", "address", *sorted(adjustable_periods(self.spec)), *_outside_settings(self.spec))
+        names = ("exponent", "address", *sorted(adjustable_periods(self.spec)), *_more_settings(self.spec))
         settings = {name: [(name, value)] for name in names}
         settings["select"] = [("lane", value[:16]), ("memory", value[16 : 16 + len(self.memory)])]
         for register, parts in settings.items():

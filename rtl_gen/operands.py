@@ -46,7 +46,7 @@ class SampleLoader(wiring.Component):
     Members
     -------
     sample : In(stream.Signature(spec.sample_width))
-        Raw inputs of a sample, then its raw targets, one word per transfer.
+        Raw input words of a sample, then its raw targets, one word per transfer.
     take : In(1)
         Strobe that makes the oldest full buffer the current one.
     discard : In(1)
@@ -61,7 +61,7 @@ class SampleLoader(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
+        buffers, n_in, n_out = spec.sample_buffers, spec.network.record_inputs, spec.network.n_out
         width = spec.sample_width
         super().__init__(
             {
@@ -80,7 +80,7 @@ class SampleLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
+        buffers, n_in, n_out = spec.sample_buffers, spec.network.record_inputs, spec.network.n_out
         filling = Signal(range(buffers))
         full = Signal(range(buffers + 1))
         index = Signal(range(max(2, n_in, n_out)))

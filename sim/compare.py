@@ -81,6 +81,10 @@ class TraceComparison:
         return self.mismatches == 0
 
 
+_EVALUATED = ("preactivation", "activation", "state")
+"""Observables with a value for each evaluation of a neuron in a pass."""
+
+
 def describe_place(spec: DesignSpec | LearnerSpec, probe: Probe, index: tuple[int, ...]) -> str:
     """Describe an index of an observable as text."""
     if isinstance(spec, LearnerSpec):
@@ -94,17 +98,22 @@ def describe_place(spec: DesignSpec | LearnerSpec, probe: Probe, index: tuple[in
     def fed_by(number: int) -> str:
         return "bias" if number < 0 else f"input {number}"
 
+    def evaluated(number: int, turns: int, what: str) -> str:
+        """Neuron of an evaluation, or of a quantity, which come in so many turns of the framed neurons, and then the tail."""
+        turn, framed = divmod(number, spec.unrolled.framed_neurons)
+        return f"{what} {turn}, {neuron(framed)}" if turn < turns else neuron(number - (turns - 1) * spec.unrolled.framed_neurons)
+
     last = index[-1]
     if probe.labels:
         return probe.labels[last]
-    if probe.name in ("preactivation", "activation"):
-        return f"pass {index[0]}, {neuron(last)}"
+    if probe.name in _EVALUATED:
+        return f"pass {index[0]}, {evaluated(last, spec.network.frames, 'frame') if spec.series else neuron(last)}"
     if probe.name == "cost":
         return f"pass {last}"
     if probe.name == "cost_change":
         return "C̃"
-    if probe.shape == (spec.network.n_neurons,) and probe.name in ("sign", "error_sum", "error"):
-        return neuron(last)
+    if probe.shape == (spec.quantities,) and spec.node and probe.name in ("sign", "error_sum", "error"):
+        return evaluated(last, spec.unrolled.segments, "segment") if spec.series else neuron(last)
     layout = spec.layout
     if probe.name == "broadcast":
         layer = int(layout.word_layer[last])
@@ -130,10 +139,12 @@ def _moments(spec: DesignSpec | LearnerSpec, probe: Probe) -> np.ndarray:
         rank = {"presented": 0, "cost": 1}.get(probe.name, 2 + names.index(probe.name))
         passes = 2 * np.arange(2).reshape(2, *(1,) * (len(probe.shape) - 1)) if probe.name in ("presented", "cost") else 0
         return np.broadcast_to(rank + passes, probe.shape)
-    layers = len(spec.network.layers)
-    if probe.name in ("preactivation", "activation"):
-        layer = np.repeat(np.arange(layers), [layer.n_out for layer in spec.network.layers])
-        return np.arange(spec.passes)[:, None] * (2 * layers + 1) + 2 * layer + (probe.name == "activation")
+    # The layers in the order of a pass, which visits those of a network with state in each frame.
+    visited = spec.unrolled.visits
+    layers = len(visited)
+    if probe.name in _EVALUATED:
+        layer = np.repeat(np.arange(layers), [spec.network.layers[number].n_out for number in visited])
+        return np.arange(spec.passes)[:, None] * (2 * layers + 1) + 2 * layer + (probe.name != "preactivation")
     if probe.name == "cost":
         return np.arange(spec.passes) * (2 * layers + 1) + 2 * layers
     names = [other.name for other in probes(spec)]

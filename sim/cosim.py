@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from python_ref.spec.design import MachineKind
+from python_ref.spec.error import unknown
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory
 from python_ref.trace import Header, LearnerRun, Run, Trace, TraceWriter
@@ -24,6 +26,7 @@ from sim.ports import Ports
 from sim.process import child_environment
 from sim.program import Program, ReplayLink, read_results, training_program
 from sim.run import Outcome
+from sim.series_events import SeriesEventDecoder
 from sim.simulators import Options, simulate
 
 __all__ = ["CosimResult", "compared_runs", "cosim", "event_decoder", "record_hardware", "record_program"]
@@ -84,7 +87,22 @@ class CosimResult:
 
 def event_decoder(run: Run, ports: Ports) -> EventDecoder | NodeEventDecoder:
     """Return the decoder of the events of a run's core."""
-    return node_decoder(run.spec, ports, run.parameters) if run.spec.node else EventDecoder(run.spec, ports)
+    if run.spec.machine not in _DECODERS:
+        raise unknown("Machine", run.spec.machine, "sim.cosim._DECODERS")
+    return _DECODERS[run.spec.machine](run, ports)
+
+
+def _series_decoder(run: Run, ports: Ports) -> SeriesEventDecoder:
+    lengths = np.array([run.spec.unrolled.length_of(run.inputs[sample]) for sample in run.order], dtype=np.int64)
+    return SeriesEventDecoder(run.spec, ports, run.parameters, lengths)
+
+
+_DECODERS: dict[MachineKind, Callable[[Run, Ports], EventDecoder | NodeEventDecoder]] = {
+    MachineKind.WEIGHT: lambda run, ports: EventDecoder(run.spec, ports),
+    MachineKind.NODE: lambda run, ports: node_decoder(run.spec, ports, run.parameters),
+    MachineKind.SERIES: _series_decoder,
+}
+"""Decoder of the events of each machine."""
 
 
 def record_hardware(

@@ -44,6 +44,7 @@ __all__ = [
     "restart",
     "runs",
     "seed_words",
+    "set_hold",
     "set_outside",
     "set_periods",
     "set_rate",
@@ -152,6 +153,12 @@ def set_outside(spec: LearnerSpec, link: Link) -> None:
         write_register(spec, link, name, getattr(spec.outside, key))
 
 
+def set_hold(spec: LearningSpec, link: Link) -> None:
+    """Set the number of frames that a sign lasts to that of the design, in a network with state; in others, do nothing."""
+    if isinstance(spec, DesignSpec) and spec.series:
+        write_register(spec, link, "hold", spec.unrolled.hold)
+
+
 def set_rate(spec: LearningSpec, link: Link, step: int) -> None:
     """Set the exponent of the learning rate, with the bias correction of an optimiser that has one, to that of a step."""
     write_register(spec, link, "exponent", spec.exponent_at(step))
@@ -230,11 +237,11 @@ def read_memory(spec: LearningSpec, link: Link, memory: Memory) -> np.ndarray:
 
 
 def read_error_sums(spec: DesignSpec, link: Link) -> np.ndarray:
-    """Read E of every neuron (int64, shape (neurons,), raw); all are 0 unless a run has ended in the middle of a presentation."""
+    """Read E of every quantity (int64, shape (quantities,), raw); all are 0 unless a run has ended in the middle of a presentation."""
     words, data = error_sum_words(spec), register_map(spec)["data"].address
     write_register(spec, link, "select", ERROR_SUMS << 16)
     write_register(spec, link, "address", 0)
-    read = np.array([link.read(data) for _ in range(words * spec.network.n_neurons)], dtype=np.int64).reshape(-1, words)
+    read = np.array([link.read(data) for _ in range(words * spec.quantities)], dtype=np.int64).reshape(-1, words)
     top = read[:, -1] - ((read[:, -1] >> 31 & 1) << 32)
     return top if words == 1 else read[:, 0] | top << 32
 
@@ -257,6 +264,7 @@ def prepare(spec: LearningSpec, link: Link, parameters: np.ndarray, seed: int | 
     set_periods(spec, link)
     if isinstance(spec, LearnerSpec):
         set_outside(spec, link)
+    set_hold(spec, link)
     set_rate(spec, link, 0)
     load_parameters(spec, link, parameters)
     for memory in spec.memories:

@@ -15,12 +15,12 @@ from sim.error import CoreError
 from sim.events import unpack
 from sim.ports import Ports
 
-__all__ = ["IncrementalEventDecoder", "NodeEventDecoder", "PartEventDecoder", "node_decoder"]
+__all__ = ["IncrementalEventDecoder", "NodeEventDecoder", "PartEventDecoder", "Rows", "node_decoder"]
 
 _UNPERTURBED = 2
 
 
-class _Rows:
+class Rows:
     """Rows of one kind of event that have not been taken."""
 
     def __init__(self, words: int) -> None:
@@ -68,9 +68,9 @@ class NodeEventDecoder:
         self.spec = spec
         self.ports = ports
         self.steps = 0
-        self._rows = {event: _Rows(ports.payload_words(event)) for event in ports.kinds if event != "neuron"}
+        self._rows = {event: Rows(ports.payload_words(event)) for event in ports.kinds if event != "neuron"}
         # The neurons by bank, each with its number among all neurons.
-        self._banks = [_Rows(ports.payload_words("neuron") + 2) for _ in range(3)]
+        self._banks = [Rows(ports.payload_words("neuron") + 2) for _ in range(3)]
         self._neurons = 0
         self._fields = {event: {field.name: field for field in ports.events[event]} for event in ports.kinds}
         n, zero = spec.network.n_neurons, np.zeros(spec.network.n_parameters, dtype=np.int64)
@@ -78,6 +78,7 @@ class NodeEventDecoder:
         self._pass0 = {name: np.zeros(size, dtype=np.int64) for name, size in sizes.items()}
         self._kept = {variable.name: zero for variable in spec.optimizer_state} | {"parameter": np.array(parameters, dtype=np.int64)}
         self._gradient = zero
+        self._counted: dict[str, np.ndarray] = {}
         self._learned = dict.fromkeys((*COUNTERS, "signature"), 0)
 
     def feed(self, event: str, rows: np.ndarray) -> None:
@@ -237,17 +238,21 @@ class NodeEventDecoder:
             result[name] = np.concatenate([in_force[:, None], probed], axis=1)
         result["cost"] = result["cost"][..., 0]
         outside = [self._values("neuron", rows[which], "outside")[:, 0] for which in (0, 1)]
-        self._saturated = self._count(begins, outside[0], np.bincount(place // (probes * n), outside[1], steps).astype(np.int64))
+        counted = self._count(begins, outside[0], np.bincount(place // (probes * n), outside[1], steps).astype(np.int64))
+        self._counted = {"saturated_activation": counted}
         return result
 
     def _count(self, begins: np.ndarray, unperturbed: np.ndarray, probed: np.ndarray) -> np.ndarray:
         """Saturations of activations since the start of the run, after each step; those of its probes are in ``probed``."""
-        n = self.spec.network.n_neurons
-        steps, added = len(begins), probed
+        n, added = self.spec.network.n_neurons, probed
         added[begins] += unperturbed.reshape(int(begins.sum()), n).sum(axis=1)
-        found = np.minimum(self._learned["saturated_activation"] + np.cumsum(added), 2**32 - 1)
-        if steps:
-            self._learned["saturated_activation"] = int(found[-1])
+        return self._since("saturated_activation", added)
+
+    def _since(self, label: str, added: np.ndarray) -> np.ndarray:
+        """A counter since the start of the run after each step, to which each step has added so many."""
+        found = np.minimum(self._learned[label] + np.cumsum(added), 2**32 - 1)
+        if len(added):
+            self._learned[label] = int(found[-1])
         return found
 
     def _check(self, event: str, numbers: np.ndarray, expected: np.ndarray) -> None:
@@ -274,10 +279,8 @@ class NodeEventDecoder:
     def _applied(self, ends: np.ndarray) -> dict[str, np.ndarray]:
         """Observables that change where a presentation ends, and the counters and signatures."""
         spec, layout, steps = self.spec, self.spec.layout, len(ends)
-        n, ended = spec.network.n_neurons, int(ends.sum())
-        errors = np.zeros((steps, n), dtype=np.int64)
-        errors[ends] = self._values("error", self._rows["error"].take(ended * n), "error").reshape(ended, n)
-        result = {"error": errors}
+        ended = int(ends.sum())
+        result = {"error": self._errors(ends)}
 
         words, learned = self._rows["word"].take(ended * layout.words), self._rows["learned"].take(ended)
         place = layout.parameter_word * spec.hardware.lanes + layout.parameter_lane
@@ -303,6 +306,13 @@ class NodeEventDecoder:
             result["gradient"] = gradient
         return {**result, **self._counters(ends, learned)}
 
+    def _errors(self, ends: np.ndarray) -> np.ndarray:
+        """Errors of each step, which are 0 where no presentation ends."""
+        n, ended = self.spec.network.n_neurons, int(ends.sum())
+        errors = np.zeros((len(ends), n), dtype=np.int64)
+        errors[ends] = self._values("error", self._rows["error"].take(ended * n), "error").reshape(ended, n)
+        return errors
+
     def _counters(self, ends: np.ndarray, learned: np.ndarray) -> dict[str, np.ndarray]:
         steps, latest = len(ends), np.cumsum(ends) - 1
 
@@ -315,8 +325,8 @@ class NodeEventDecoder:
 
         columns = []
         for label in COUNTERS:
-            if label == "saturated_activation":
-                columns.append(self._saturated)
+            if label in self._counted:
+                columns.append(self._counted[label])
             elif label in self._fields["step"]:
                 columns.append(self._values("step", self._step, label)[:, 0])
             elif label in self._fields["learned"]:

@@ -138,23 +138,28 @@ def _raw(name: str, values: np.ndarray, columns: int, target: Fixed) -> np.ndarr
 
 
 def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Words of the sample stream (uint64, shape (samples, n_in + n_out)), in two's complement of the port's width.
+    """Words of the sample stream (uint64, shape (samples, record_inputs + n_out)), in two's complement of the port's width.
 
     Parameters
     ----------
     spec : DesignSpec
         The design that the samples are for.
-    inputs : array of int, shape (samples, n_in)
-        Raw inputs in the design's input format.
+    inputs : array of int, shape (samples, record_inputs)
+        Raw inputs in the design's input format; of a series that is not held, its length first.
     targets : array of int, shape (samples, n_out)
         Raw targets in the design's activation format.
     """
     width = spec.sample_width
-    inputs = _raw("Inputs", inputs, spec.network.n_in, spec.formats.input)
+    network, length = spec.network, inputs[:, :0]
+    if network.record_inputs > network.n_in:
+        length, inputs = _raw("Lengths", inputs[:, :1], 1, Fixed(False, network.frames.bit_length(), 0)), inputs[:, 1:]
+        if length.size and not 1 <= length.min() <= length.max() <= network.frames:
+            raise ValueError(f"Lengths must be from 1 to {network.frames}, not {length.min()} to {length.max()}")
+    inputs = _raw("Inputs", inputs, network.record_inputs - length.shape[1], spec.formats.input)
     targets = _raw("Targets", targets, spec.network.n_out, spec.formats.activation)
     if len(inputs) != len(targets):
         raise ValueError(f"Inputs and targets must be equally many, not {len(inputs)} and {len(targets)}")
-    return (np.concatenate([inputs, targets], axis=1) & np.int64((1 << width) - 1)).astype(np.uint64)
+    return (np.concatenate([length, inputs, targets], axis=1) & np.int64((1 << width) - 1)).astype(np.uint64)
 
 
 def training_program(

@@ -15,7 +15,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.layers import DENSE, Sparse
-from python_ref.spec.network import Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Readout, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode, WalshGrayCode
@@ -74,6 +74,9 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "network.hidden": [(Activation.TANH, VERILOG), (Activation.IDENTITY, VERILOG)],
     "network.output": [(Activation.TANH, VERILOG), (Activation.SIGN, VERILOG)],
     "network.kinds": [((DENSE,), REFUSED), ((Sparse(2, 4), DENSE), VERILOG), ((Sparse(2, 4, 2), DENSE), VERILOG)],
+    "network.frames": [(2, REFUSED)],
+    "network.readout": [(Readout.SUM, REFUSED)],
+    "network.held": [(True, REFUSED)],
     "network.initial.scheme": [(Scheme.HE, RUN)],
     "network.initial.scale": [(1.0, RUN)],
     "network.initial.seed": [(9, RUN)],
@@ -82,6 +85,8 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "perturbation.amplitude_log2": [(-4, VERILOG), (-2, VERILOG)],
     "perturbation.seed": [(9, RUN)],
     "perturbation.parts": [(((2, 1),), RUN), (((1, 1), (1, 1)), REFUSED)],
+    "perturbation.hold": [(1, REFUSED)],
+    "perturbation.segments": [(1, REFUSED)],
     "schedule.learning_rate": [(((0, -5), (10, -9)), VERILOG), (((0, -6), (10, -8)), RUN), (((0, -6), (11, -9)), RUN)],
     "schedule.perturbation_period": [(3, RESET), (1, VERILOG)],
     "schedule.sample_period": [(3, RESET), (1, RESET)],
@@ -115,6 +120,11 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "formats.error.signed": [(False, REFUSED)],
     "formats.error.integer_bits": [(1, VERILOG)],
     "formats.error.fraction_bits": [(11, VERILOG)],
+    "formats.state.signed": [(False, REFUSED)],
+    "formats.state.integer_bits": [(5, REFUSED)],
+    "formats.state.fraction_bits": [(9, REFUSED)],
+    "formats.state_cast.rounding": [(Rounding.FLOOR, REFUSED)],
+    "formats.state_cast.overflow": [(Overflow.WRAP, REFUSED)],
     "formats.activation_cast.rounding": [(Rounding.FLOOR, VERILOG), (Rounding.HALF_UP, VERILOG)],
     "formats.activation_cast.overflow": [(Overflow.WRAP, VERILOG)],
     "formats.cost_change_cast.rounding": [(Rounding.FLOOR, VERILOG)],

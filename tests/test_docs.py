@@ -18,11 +18,12 @@ from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, parse_any, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
-from python_ref.spec import formats, learner, network, number, schedule
+from python_ref.spec import formats, learner, network, number, optimizer, schedule, unrolled
 from python_ref.spec.bus import Interrupt, SampleSource, byte_address, wrapper_map
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.events import event_kinds
+from python_ref.spec.layers import Leaky
 from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS, probes
@@ -301,7 +302,9 @@ def test_the_table_of_observables() -> None:
     adam = RARE_EVENTS["saturated_square"].spec  # a design that shows all that a machine of its kind can show
     assert adam.hardware.signature
     other = replace(adam, perturbation=replace(adam.perturbation, kind=Kind.WEIGHT if adam.node else Kind.NODE))
-    assert shown == {probe.name for spec in (adam, other) for probe in probes(spec)}
+    plain = replace(adam if adam.node else other, optimizer=optimizer.Sgd())
+    with_state = replace(plain, network=replace(plain.network, kinds=(Leaky(0),) * len(plain.network.layers)))
+    assert shown == {probe.name for spec in (adam, other, with_state) for probe in probes(spec)}
     assert f"| {len(COUNTERS)}: " in text_of("design/verification.md")
     assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("design/verification.md")
 
@@ -315,6 +318,8 @@ def test_limits() -> None:
         "layers": network.MAX_LAYERS,
         "inputs, and neurons of a layer": network.MAX_NEURONS,
         "weights and biases": network.MAX_PARAMETERS,
+        "frames": network.MAX_FRAMES,
+        "perturbed quantities of a network with state": unrolled.MAX_SIGNS,
         "lanes": spec_design.MAX_LANES,
         "τ_p, τ_x, τ_θ, in steps": schedule.MAX_PERIOD,
         "bits of a format, and of any intermediate": number.MAX_BITS,

@@ -154,7 +154,7 @@ class SerialLink:
         """Queue words for the sample stream, which a learner does not have."""
         assert isinstance(self.spec, DesignSpec)
         self._words += words
-        row = self.spec.network.n_in + self.spec.network.n_out
+        row = self.spec.network.record_inputs + self.spec.network.n_out
         whole = len(self._words) // row * row
         if whole:
             self.send_packed(pack_samples(self.spec, np.array(self._words[:whole], dtype=np.int64).reshape(-1, row)))

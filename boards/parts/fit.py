@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
@@ -22,7 +22,7 @@ from boards.parts.multipliers import multipliers as product
 from boards.parts.multipliers import widest_factor
 from boards.parts.synth import cycles_per_step, over
 from boards.parts.target import TARGETS, Part, Resources, target
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Rounding
 from python_ref.spec.registers import adjustable_periods
@@ -134,6 +134,7 @@ class CoreMemory:
 def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """All memories of a core and of its serial link."""
     from python_ref.spec.frames import RING_BYTES
+    from rtl_gen.activation import activations
     from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
     from rtl_gen.indices import IndexMemory, has_lists
@@ -146,15 +147,16 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         found[:1] = [replace(half, single_port=True) for half in halves]
     core = core_class(spec)
     reads = core.operand_reads(spec)
-    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
-    if network.n_hidden:
-        found.append(CoreMemory("activations", max(2, core.activation_banks(spec) * network.n_hidden), activation, reads=reads))
+    found.append(CoreMemory("inputs", max(2, buffers * network.record_inputs), spec.formats.input.width, reads=reads))
+    banks = core.activation_banks(spec)
+    if banks and network.n_hidden:
+        found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation, reads=reads))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
-    found += _of_presentations(spec) if spec.node else ()
+    found += _OF_MACHINES[spec.machine](spec)
     if has_lists(spec):
         indices = IndexMemory(spec)
         found.append(CoreMemory("indices", indices.depth, indices.bits // indices.depth, fixed=True))
-    tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
+    tables = {each for each in activations(spec) if each.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)
         # Yosys does not store a bit that is the same in all rows.
@@ -164,20 +166,49 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
 
 def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
-    """Memories that only a core of node perturbation has: E, the kept pre-activations, random signs, and rounding noise."""
+    """Memories that only a core of node perturbation without frames has: the kept pre-activations, and those of probes."""
     from rtl_gen.presentation.neurons import kept_words
-    from rtl_gen.presentation.noise import noise_words
 
-    neurons = spec.network.n_neurons
-    found = [
-        CoreMemory("sums", max(2, neurons), spec.error_sum_format.width),
-        CoreMemory("kept", kept_words(spec), spec.accumulator_width),
-    ]
+    return (CoreMemory("kept", kept_words(spec), spec.accumulator_width), *_of_probes(spec))
+
+
+def _of_probes(spec: DesignSpec) -> tuple[CoreMemory, ...]:
+    """Memories of E, random signs, and rounding noise, which every core of node perturbation has."""
+    from rtl_gen.presentation.noise import noise_words
+    from rtl_gen.presentation.signs import RandomNeuronSigns
+
+    found = [CoreMemory("sums", max(2, spec.quantities), spec.error_sum_format.width)]
     if spec.sign_generators:
-        found.append(CoreMemory("vectors", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))
+        found.append(CoreMemory("vectors", RandomNeuronSigns.memory_bits(spec), 1, reads=2))
     if spec.stochastic_bits:
         found.append(CoreMemory("noise", noise_words(spec), spec.stochastic_bits))
     return tuple(found)
+
+
+def _of_frames(spec: DesignSpec) -> tuple[CoreMemory, ...]:
+    """Memories that only a core of a network with state has: outputs, states, and sums of outputs."""
+    from rtl_gen.series.frames import stored_outputs
+    from rtl_gen.series.layouts import stored_format
+    from rtl_gen.series.readout import sums, sums_range
+    from rtl_gen.series.state import states_format
+
+    found = [
+        CoreMemory("outputs", max(2, stored_outputs(spec)), stored_format(spec).width),
+        CoreMemory("states", max(2, spec.unrolled.framed_neurons), states_format(spec).width),
+    ]
+    if sums(spec):
+        framed = spec.network.framed
+        reads = 1 + (framed < len(spec.network.layers))
+        found.append(CoreMemory("totals", len(sums_range(spec)), spec.passed_format(framed - 1).width, reads=reads))
+    return (*found, *_of_probes(spec))
+
+
+_OF_MACHINES: dict[MachineKind, Callable[[DesignSpec], tuple[CoreMemory, ...]]] = {
+    MachineKind.WEIGHT: lambda spec: (),
+    MachineKind.NODE: _of_presentations,
+    MachineKind.SERIES: _of_frames,
+}
+"""Memories that only the core of a machine has."""
 
 
 def on_blocks(spec: DesignSpec, part: Part) -> int:
@@ -262,8 +293,8 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     }
 
 
-_OF_OTHER_CORES = ("alone", "bus", "learner")
-"""Subpackages of ``rtl_gen`` whose blocks neither a core nor its serial link has."""
+_OF_OTHER_CORES = ("alone", "bus", "learner", "series")
+"""Subpackages of ``rtl_gen`` whose blocks neither a core of those that the model was fitted to nor its serial link has."""
 
 
 def generator_digest() -> str:

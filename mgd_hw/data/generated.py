@@ -16,9 +16,9 @@ RANDOM_SAMPLES = 256
 
 
 def patterns(spec: DataSpec) -> RawSamples:
-    """Return the samples of the tasks ``xor`` and ``parity``: all patterns of n_in bits, labelled with their parity."""
-    samples = parity(spec.n_in)
-    source = f"all {1 << spec.n_in} patterns of {spec.n_in} bits"
+    """Return the samples of the tasks ``xor`` and ``parity``: all patterns of as many bits as inputs, labelled with their parity."""
+    samples = parity(spec.inputs)
+    source = f"all {1 << spec.inputs} patterns of {spec.inputs} bits"
     return RawSamples(samples.inputs, samples.labels, source, full_scale=(0, 1), class_names=("0", "1"))
 
 
@@ -30,11 +30,15 @@ def letters(spec: DataSpec) -> RawSamples:
 
 
 def random(spec: DataSpec) -> RawSamples:
-    """Return the samples of the task ``random``: uniform inputs in [0, 1) with random labels, for a network of any size."""
+    """Return the samples of the task ``random``: uniform inputs in [0, 1) with random labels, for a network of any size.
+
+    Series of frames have random lengths.
+    """
     generator = np.random.default_rng(spec.split_seed)
-    inputs, classes = generator.random((RANDOM_SAMPLES, spec.n_in)), max(2, spec.n_out)
+    inputs, classes = generator.random((RANDOM_SAMPLES, spec.inputs)), max(2, spec.n_out)
     labels, names = generator.integers(classes, size=RANDOM_SAMPLES), tuple(map(str, range(classes)))
-    return RawSamples(inputs, labels, "random numbers with random labels", full_scale=(0, 1), class_names=names)
+    lengths = None if spec.frames is None else generator.integers(1, spec.frames + 1, size=RANDOM_SAMPLES)
+    return RawSamples(inputs, labels, "random numbers with random labels", full_scale=(0, 1), class_names=names, lengths=lengths)
 
 
 def digits(spec: DataSpec) -> RawSamples:

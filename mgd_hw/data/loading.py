@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,12 @@ from mgd_hw.data.images import read_images
 from mgd_hw.data.kinds import Kind
 from mgd_hw.data.npz import read_npz
 from mgd_hw.data.raw import RawSamples
+from mgd_hw.data.series import read_ts, read_vowels, rows_to_series
 from mgd_hw.data.split import split
 from mgd_hw.data.summary import Summary, summarise
 from mgd_hw.data.tasks import LARGEST_DATA, DataSpec, Scaling
 from python_ref.datasets import SampleOrder, Samples
+from python_ref.spec.error import Refusal
 
 __all__ = ["Data", "Ranges", "load", "ranges", "read_raw", "readable"]
 
@@ -62,7 +65,7 @@ class Data:
         """First 64 bits of SHA-256 of the samples and their order, as 16 hexadecimal digits."""
         sha = hashlib.sha256(repr(self.order).encode())
         for samples in (self.train, self.test):
-            for table in (samples.inputs, samples.targets):
+            for table in (samples.inputs, samples.targets, *(() if samples.lengths is None else (samples.lengths,))):
                 sha.update(f"{table.dtype.str}{table.shape}".encode() + table.tobytes())
         return sha.hexdigest()[:16]
 
@@ -111,9 +114,13 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
     offset, factor = _scale(spec, raw, parts.train)
     unclipped = (raw.inputs.astype(np.float64) - offset) / factor
     summary = summarise(spec, raw, answers, parts, kind, unclipped, judged_by="validation" if validate else "test")
-    inputs = unclipped if spec.scaling is Scaling.NONE else np.clip(unclipped, 0.0, 1.0)
-    train = Samples(inputs[parts.train], targets[parts.train])
-    test = train if np.array_equal(parts.train, parts.test) else Samples(inputs[parts.test], targets[parts.test])
+    inputs = unclipped if spec.scaling is Scaling.NONE else np.clip(unclipped, *spec.input_values)
+    lengths = _lengths(spec, raw)
+    if lengths is not None:
+        inputs = np.where(_existing(spec, lengths), inputs, 0.0)
+    samples = Samples(inputs, targets, lengths)
+    train = samples.take(parts.train)
+    test = train if np.array_equal(parts.train, parts.test) else samples.take(parts.test)
     order = SampleOrder(len(train), spec.shuffle, spec.shuffle_seed)
     purpose = "to validate, the test samples left alone" if validate else "to test"
     source = f"{raw.source}; {len(train):,} to train, {len(test):,} {purpose} ({parts.how})"
@@ -145,12 +152,8 @@ def read_raw(spec: DataSpec) -> RawSamples:
     raw = _SOURCES[spec.task](spec)
     if not len(raw.inputs):
         raise spec.refuse("it holds no samples", "Give a file with samples.", value=raw.where)
-    if raw.inputs.shape[1] != spec.n_in:
-        raise spec.refuse(
-            f"{raw.where or spec.task} has {raw.inputs.shape[1]} inputs per sample, the network {spec.n_in}",
-            f"Begin network.layers with {raw.inputs.shape[1]}.",
-            key="network.layers",
-        )
+    if raw.inputs.shape[1] != spec.inputs:
+        raise _other_inputs(spec, raw)
     for name, table in (("an input", raw.inputs), ("a target", raw.answers)):
         if table.dtype.kind == "f" and np.abs(table).max() > LARGEST_VALUE:
             place = np.argwhere(np.abs(table) > LARGEST_VALUE)[0]
@@ -159,23 +162,50 @@ def read_raw(spec: DataSpec) -> RawSamples:
     return raw
 
 
+def _other_inputs(spec: DataSpec, raw: RawSamples) -> Refusal:
+    """Return the error about samples that do not have as many inputs as the network."""
+    found, what = raw.inputs.shape[1], f"{raw.where or spec.task} has {raw.inputs.shape[1]} inputs per sample, the network {spec.n_in}"
+    if spec.frames is None:
+        return spec.refuse(what, f"Begin network.layers with {found}.", key="network.layers")
+    remedy = (
+        f"Begin network.layers with a divisor of {found}, and give network.frames the number of times; or write held = true in [network]."
+    )
+    return spec.refuse(f"{what} in each of {spec.frames} frames", remedy, key="network.layers")
+
+
+def _lengths(spec: DataSpec, raw: RawSamples) -> np.ndarray | None:
+    """Return the number of frames of each sample (int64, shape (n,)), or None if samples are not series."""
+    if spec.frames is None:
+        return None
+    return np.full(len(raw.inputs), spec.frames) if raw.lengths is None else raw.lengths
+
+
+def _existing(spec: DataSpec, lengths: np.ndarray) -> np.ndarray:
+    """Return which inputs belong to a frame that the sample has (bool, shape (n, inputs))."""
+    return np.arange(spec.inputs) // spec.n_in < lengths[:, None]
+
+
 def _scale(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return offset and factor of each input, float64, shape (n_in,): file value = offset + factor · scaled input.
 
-    Scaled inputs lie from 0 to 1 over the task's full scale, or over the range of the training samples.
+    Scaled inputs lie between the two ``input_values`` over the task's full scale, or over the range of the training samples.
     """
     n_in = raw.inputs.shape[1]
     if spec.scaling is Scaling.NONE:
         return np.zeros(n_in), np.ones(n_in)
-    inputs = raw.inputs[train].astype(np.float64)
+    inputs, lengths = raw.inputs[train].astype(np.float64), _lengths(spec, raw)
+    if lengths is not None:  # the frames that exist, each a row of channels
+        inputs = inputs[_existing(spec, lengths[train])].reshape(-1, spec.n_in)
     if spec.scaling is Scaling.COLUMN:
-        low, high = inputs.min(axis=0), inputs.max(axis=0)
+        low, high = (np.tile(ends, n_in // inputs.shape[1]) for ends in (inputs.min(axis=0), inputs.max(axis=0)))
     elif spec.scaling is Scaling.RANGE:
         ends = raw.full_scale or (float(inputs.min()), float(inputs.max()))
         low, high = (np.full(n_in, float(end)) for end in ends)
     else:
         raise TypeError(f"Scaling of inputs must be one of {list(Scaling)}, not {spec.scaling!r}")
-    return low, np.where(high > low, high - low, 1.0)
+    least, greatest = spec.input_values
+    factor = np.where(high > low, high - low, 1.0) / (greatest - least)
+    return low - least * factor, factor
 
 
 # -- Sources ----------------------------------------------------------------------------------------------------------
@@ -210,15 +240,14 @@ def _csv(spec: DataSpec) -> RawSamples:
     from mgd_hw.data.csv import read_csv
 
     path = readable(spec)
-    table = read_csv(
-        path,
-        label=spec.label,
-        drop=spec.drop,
-        header=spec.header,
-        delimiter=spec.delimiter,
-        decimal=spec.decimal,
-        design_file=spec.design_file,
-    )
+    form: dict[str, Any] = {name: getattr(spec, name) for name in ("header", "delimiter", "decimal", "design_file")}
+    drop = spec.drop if spec.series is None else (*spec.drop, spec.series)
+    table = read_csv(path, label=spec.label, drop=drop, **form)
+    if spec.series is not None:
+        # The same file once more, with the column of the series in the place of the answers.
+        names = read_csv(path, label=spec.series, drop=(*spec.drop, *table.answer_columns), **form)
+        found = rows_to_series(spec, table.inputs, names.answers, table.answers, table.lines, path)
+        return replace(found, answer_names=table.answer_names, guesses=table.guesses, warnings=table.warnings)
     return RawSamples(
         table.inputs,
         table.answers,
@@ -244,6 +273,8 @@ _SOURCES: dict[str, Callable[[DataSpec], RawSamples]] = {
     "digits": generated.digits,
     "csv": _csv,
     "npz": _npz,
+    "ts": read_ts,
+    "vowels": read_vowels,
     "idx": read_images,
     "mnist": read_images,
     "fashion-mnist": read_images,

@@ -61,6 +61,9 @@ class RawSamples:
         Whole sentences that warn the user of peculiarities of the file.
     lines : array of int64, shape (n,), or None
         Line of each sample in the file, counted from 1; None if the file has no lines.
+    lengths : array of int64, shape (n,), or None
+        Number of frames of each series, whose inputs are those of its frames and then 0; None if samples are not series, or all have
+        T frames.
     """
 
     inputs: np.ndarray
@@ -75,6 +78,7 @@ class RawSamples:
     guesses: tuple[Guess, ...] = ()
     warnings: tuple[str, ...] = ()
     lines: np.ndarray | None = field(default=None, compare=False)
+    lengths: np.ndarray | None = field(default=None, compare=False)
 
     def sample(self, index: int) -> str:
         """Return the designation of a sample in messages: its line in the file, or its number counted from 1."""

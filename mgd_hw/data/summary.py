@@ -163,7 +163,7 @@ def summarise(
     kind : Kind
         Kind of task, which scores outputs.
     scaled : array of float64, shape (n, n_in)
-        Inputs after scaling, not clipped to [0, 1].
+        Inputs after scaling, not clipped to the ``input_values``.
     judged_by : str
         Role of the evaluation samples: "test" or "validation".
     """
@@ -198,15 +198,16 @@ def summarise(
 def _input_scaling(spec: DataSpec, raw: RawSamples) -> str:
     if spec.scaling is Scaling.NONE:
         return "used as they are (data.scaling)"
+    least, greatest = (f"{each:g}" for each in spec.input_values)
     if spec.scaling is Scaling.COLUMN:
-        return "scaled to [0, 1], each by its own range (data.scaling)"
+        return f"scaled to [{least}, {greatest}], each by its own range (data.scaling)"
     if spec.scaling is not Scaling.RANGE:
         raise TypeError(f"Scaling of inputs must be one of {list(Scaling)}, not {spec.scaling!r}")
-    if raw.full_scale == (0, 1):
+    if raw.full_scale == (0, 1) == spec.input_values:
         return "used as they are"
     if raw.full_scale is not None:
-        return f"scaled to [0, 1] from {raw.full_scale[0]:g} … {raw.full_scale[1]:g} (data.scaling)"
-    return "scaled to [0, 1] by their common range (data.scaling)"
+        return f"scaled to [{least}, {greatest}] from {raw.full_scale[0]:g} … {raw.full_scale[1]:g} (data.scaling)"
+    return f"scaled to [{least}, {greatest}] by their common range (data.scaling)"
 
 
 def _target_scaling(spec: DataSpec) -> str:
@@ -224,10 +225,11 @@ def _warnings(
 ) -> Iterator[str]:
     yield from _class_warnings(classes, parts)
     yield from _target_warnings(spec, answers, parts)
-    if TASKS[spec.task].any_answers and raw.full_scale is None:
+    if TASKS[spec.task].any_answers and raw.full_scale is None and spec.frames is None:
         yield from _column_warnings(raw, parts)
     if parts.apart and spec.scaling is not Scaling.NONE:
-        outside = int(np.count_nonzero((scaled[parts.test] < 0) | (scaled[parts.test] > 1)))
+        least, greatest = spec.input_values
+        outside = int(np.count_nonzero((scaled[parts.test] < least) | (scaled[parts.test] > greatest)))
         if outside:
             of, lie, verb = scaled[parts.test].size, *(("lies", "is") if outside == 1 else ("lie", "are"))
             yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and {verb} cut off there."

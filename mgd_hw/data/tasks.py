@@ -52,6 +52,10 @@ class Task:
         Whether ``data.path`` is required, and whether it is permitted.
     any_answers : bool
         Whether the answers are whatever the user's file holds: classes of any name, or real numbers.
+    series : bool
+        Whether samples are series of frames by themselves, so that ``inputs`` are those of a frame.
+    frames : int or None
+        Number of frames of the longest series; None if the design file must set it.
     """
 
     inputs: int | None = None
@@ -62,6 +66,8 @@ class Task:
     needs_path: bool = False
     takes_path: bool = False
     any_answers: bool = False
+    series: bool = False
+    frames: int | None = None
 
 
 TASKS = {
@@ -75,6 +81,8 @@ TASKS = {
     "idx": Task(test_fraction=None, needs_path=True, takes_path=True),
     "csv": Task(scaling=Scaling.COLUMN, test_fraction=0.2, needs_path=True, takes_path=True, any_answers=True),
     "npz": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True),
+    "ts": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True, series=True),
+    "vowels": Task(12, (9,), (12, 32, 9), scaling=Scaling.COLUMN, test_fraction=None, takes_path=True, series=True, frames=29),
     "random": Task(),
 }
 """Tasks by the name that ``data.task`` selects."""
@@ -89,7 +97,7 @@ class DataSpec:
     task : str
         Name of the task, a key of :data:`TASKS`.
     n_in, n_out : int
-        Number of inputs and of outputs of the network.
+        Number of inputs, of a frame where samples are series, and of outputs of the network.
     design_file : Path
         Path of the design file, for messages.
     path : Path or None
@@ -106,7 +114,9 @@ class DataSpec:
     delimiter, decimal : str or None
         Delimiter and decimal mark of a csv file; None decides by its contents.
     scaling : Scaling
-        Scaling of the inputs to [0, 1].
+        Scaling of the inputs to the range of ``input_values``.
+    input_values : tuple of float
+        What the least and the greatest input of the range become.
     target_scaling : Scaling
         Scaling of the targets of a regression to the range of ``target_values``.
     target_values : tuple of float
@@ -127,6 +137,10 @@ class DataSpec:
         Whether each epoch visits the training samples in a new random order.
     shuffle_seed : int
         Seed of the random order of the training samples.
+    frames : int or None
+        Largest number of frames of a sample, if samples are series of frames; None if a sample has its inputs once.
+    series : str, int or None
+        Column of a csv file that names the series to which a row belongs, whose rows are its frames; None if each row is a sample.
     """
 
     task: str
@@ -141,6 +155,7 @@ class DataSpec:
     delimiter: str | None = None
     decimal: str | None = None
     scaling: Scaling = Scaling.RANGE
+    input_values: tuple[float, float] = (0.0, 1.0)
     target_scaling: Scaling = Scaling.COLUMN
     target_values: tuple[float, float] = (0.0, 1.0)
     test_fraction: float | None = 0.0
@@ -151,6 +166,13 @@ class DataSpec:
     test_samples: int | None = None
     shuffle: bool = True
     shuffle_seed: int = 1
+    frames: int | None = None
+    series: str | int | None = None
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a sample, those of all frames together."""
+        return self.n_in * (self.frames or 1)
 
     def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> Refusal:
         """Return the error about a key of the design file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mgd_hw.data.tasks import TASKS
+from mgd_hw.data.tasks import TASKS, Scaling
 from mgd_hw.design.external import OUTSIDE_KEYS
 from mgd_hw.design.float_only import CLASHES
 from mgd_hw.design.given import Given
@@ -23,6 +23,9 @@ def check_keys(given: Given) -> None:
         if key in given and (other not in given or value not in (None, given[other])):
             shown = other + (f' = "{value}"' if value else "")
             raise given.refuse(key, f"only {shown} has it", f"Remove it, or give {shown}.", given[key])
+    if "data.input_values" in given and given.get("data.scaling") is Scaling.NONE:
+        reason = "inputs that are not scaled keep their values"
+        raise given.refuse("data.input_values", reason, "Remove it, or data.scaling.", list(given["data.input_values"]))
     off = {"learning.form": "discrete"}
     for key, other, shown, why in CLASHES:
         if key in given and other in given and given[other] != off.get(other):
@@ -67,11 +70,12 @@ def _layer_count(architecture: str, spec: Network) -> int:
 def check_shape(given: Given, task: str, network: Network) -> None:
     """Check that the network has the number of inputs and outputs that its task requires."""
     facts, sizes = TASKS[task], list(network.sizes)
-    if facts.inputs is not None and network.n_in != facts.inputs:
+    inputs = network.n_in * network.frames if network.framed and not network.held and not facts.series else network.n_in
+    if facts.inputs is not None and inputs != facts.inputs:
         raise given.refuse(
             "network.layers", f'data.task = "{task}" has {facts.inputs} inputs', f"Begin the list with {facts.inputs}.", sizes
         )
-    if task == "parity" and network.n_in > 16:
+    if task == "parity" and inputs > 16:
         raise given.refuse("network.layers", "parity is built for 1 to 16 bits", "Begin the list with 4, say.", sizes)
     if facts.outputs and network.n_out not in facts.outputs:
         outputs = " or ".join(map(str, facts.outputs))

@@ -22,17 +22,28 @@ from mgd_hw.design.stack import Stack
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
-from python_ref.spec.network import Initialization, Network, Scheme
+from python_ref.spec.layers import DENSE, LAYER_KINDS
+from python_ref.spec.network import Initialization, Network, Readout, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.parts import Round
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
+from python_ref.spec.unrolled import Unrolled
 
 __all__ = ["DSP_ACCUMULATOR", "design_of"]
 
 DSP_ACCUMULATOR = 32
 """Bits that the multiplier block of a small FPGA, the iCE40 UP5K, accumulates by itself."""
+
+SCALED_BITS = 8
+"""Width in bits of the derived format of inputs that are scaled."""
+
+FEW_QUANTITIES = 64
+"""Largest number of perturbed quantities of a network with state that are measured one by one; otherwise random probes learn faster."""
+
+SERIES_PROBES = 16
+"""Random probes of a sample of a network with state: beside them, the unperturbed and the applying pass take few cycles."""
 
 PRESENTATIONS = 4_000
 """Presentations that a comparison trains by default, enough for the shipped tasks to be learned for the greater part."""
@@ -63,6 +74,8 @@ def design_of(given: Given, text: str) -> Design:
 def _why_memory(spec: DesignSpec) -> str:
     """Return the reason why the lanes of a core need, or do not need, a memory for G."""
     sample, update = spec.schedule.sample_period, spec.schedule.update_period
+    if spec.series:
+        return "it sums over the frames"
     if not spec.node:
         return f"update_period = {update}"
     if spec.gradient_memory:
@@ -90,6 +103,13 @@ def _why_error(spec: DesignSpec) -> str:
     steps = spec.presentation.summed
     summed = "one cost change" if steps == 1 else f"{'K = ' if steps == spec.longest_presentation else ''}{steps:,} cost changes"
     return f"{spec.presentation.error_reason}; E, the sum of {summed}, is {spec.error_sum_format}"
+
+
+def _scaled_format(least: float, greatest: float) -> Fixed:
+    """The format of 8 bits for inputs that are scaled to these values; the largest one may be a last place below."""
+    signed, largest = least < 0, max(-least, greatest, 2.0**-8)
+    integer = max(0, math.ceil(math.log2(largest))) + signed
+    return Fixed(signed, integer, max(0, SCALED_BITS - integer))
 
 
 class _Widened(NamedTuple):
@@ -168,7 +188,7 @@ class _Builder:
     def task(self) -> str:
         """Return the task: the one that the file names, or the one that follows from the extension of ``data.path``."""
         path = str(self.values.get("data.path", "")).lower()
-        for ending in ("csv", "npz"):
+        for ending in ("csv", "npz", "ts"):
             if "data.task" not in self.values and path.endswith(f".{ending}"):
                 return str(self.get("data.task", ending, "the ending of data.path"))
         if "data.path" in self.values and "data.task" not in self.values:
@@ -215,8 +235,7 @@ class _Builder:
         stack = self.get("network.layers", usual_stack, f"usual for {task}", None if usual is None else list(usual))
         hidden = self.get("network.hidden", Activation.RELU)
         output = self.get("network.output", Activation.IDENTITY)
-        deep = len(stack.sizes) > 2
-        rectifies = deep and hidden.rectifies
+        rectifies = hidden.rectifies and any(kind.activated for kind in (stack.kinds or (DENSE,) * len(stack.sizes[1:]))[:-1])
         scheme = Scheme.HE if rectifies else Scheme.GLOROT
         why = f"usual for {hidden.value}" if rectifies else "usual without relu"
         halved = rectifies and self.probes
@@ -225,14 +244,59 @@ class _Builder:
             self.get("network.scale", 0.5 if halved else 1.0, f"learns better with {hidden.value}, neurons perturbed" if halved else None),
             self.get("network.seed", 1),
         )
-        return Network(stack.sizes, hidden, output, initial, stack.kinds)
+        return Network(stack.sizes, hidden, output, initial, stack.kinds, **self.frames(task, stack))
+
+    def frames(self, task: str, stack: Stack) -> dict[str, Any]:
+        """What the network has of frames: their number, the readout, and whether they are held; what the file gives, without a state."""
+        facts, n_in, stateful = TASKS[task], stack.sizes[0], [kind for kind in stack.kinds if kind.stateful]
+        given = {name: self.values[f"network.{name}"] for name in ("frames", "held", "readout") if f"network.{name}" in self.values}
+        series = "data.task" if facts.series else "data.series" if "data.series" in self.values else None
+        if not stateful:
+            if series is not None:
+                shown = task if series == "data.task" else self.values[series]
+                listed = " or ".join(f'kind = "{kind.name}"' for kind in LAYER_KINDS.values() if kind.stateful)
+                raise self.refuse(series, "only a network with state takes series", f"Give a layer {listed} in network.layers.", shown)
+            return given
+        whole = None if facts.series else facts.inputs
+        held, why = n_in == whole, f'data.task = "{task}" has {whole} inputs, and the network {n_in}'
+        if series is not None:
+            held, why = False, "samples are series"
+        elif whole is None:
+            held, why = facts.takes_path, "a row is one frame" if facts.takes_path else "samples are as long as the network takes"
+        held = self.get("network.held", held, why, str(held).lower())
+        if held and series is not None:
+            raise self.refuse("network.held", "samples are series, whose frames differ", "Remove it.", True)
+        frames = self.get("network.frames", *self.usual_frames(task, n_in, held)) if "frames" not in given else given["frames"]
+        if whole is not None and whole != n_in * (1 if held else frames):
+            remedy = f"Begin network.layers with {whole} to hold a sample, or with a divisor of it to take it in frames."
+            reason = f'data.task = "{task}" has {whole} inputs' + ("" if held else f", and {frames} frames of {n_in} are not as many")
+            raise self.refuse("network.layers", reason, remedy, list(stack.sizes))
+        spiking = not stateful[-1].activated
+        usual = Readout.SUM if spiking else Readout.LAST
+        why = "its spikes are counted" if spiking else "the last layer with state remembers"
+        return {"frames": frames, "held": held, "readout": self.get("network.readout", usual, why, usual.value)}
+
+    def usual_frames(self, task: str, n_in: int, held: bool) -> tuple[int, str]:
+        """The number of frames that follows from the task, and the reason."""
+        facts = TASKS[task]
+        if held:
+            return 16, "usual for inputs that are held"
+        if facts.frames is not None:
+            return facts.frames, f"the longest series of {task}"
+        if facts.inputs is not None and not facts.series and facts.inputs % n_in == 0:
+            return facts.inputs // n_in, f'data.task = "{task}" has {facts.inputs} inputs, {n_in} in a frame'
+        if facts.inputs is not None and not facts.series:
+            reason = f'it was left out, and the {facts.inputs} inputs of data.task = "{task}" are no frames of {n_in}'
+            raise self.refuse("network.frames", reason, f"Begin network.layers with a divisor of {facts.inputs}.")
+        reason = "it was left out, and the number of frames of the longest sample does not follow from anything else"
+        raise self.refuse("network.frames", reason, "Write frames = 16, say, in [network].")
 
     def data(self, task: str, network: Network) -> DataSpec:
         facts = TASKS[task]
         bipolar = network.output.bipolar
         files, answers = ([name for name, each in TASKS.items() if getattr(each, what)] for what in ("takes_path", "any_answers"))
         takers = {"data.path": files, "data.kind": answers, "data.target_scaling": answers}
-        takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal")}
+        takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal", "series")}
         for key, tasks in takers.items():
             if key in self.values and task not in tasks:
                 listed = ", ".join(tasks)
@@ -261,6 +325,7 @@ class _Builder:
             delimiter=get("data.delimiter", None),
             decimal=get("data.decimal", None),
             scaling=get("data.scaling", facts.scaling),
+            input_values=get("data.input_values", (0.0, 1.0)),
             target_scaling=get("data.target_scaling", Scaling.COLUMN),
             target_values=get(
                 "data.target_values", (-1.0, 1.0) if bipolar else (0.0, 1.0), f"the output is {network.output.value}" if bipolar else None
@@ -273,6 +338,8 @@ class _Builder:
             test_samples=get("data.test_samples", None),
             shuffle=get("data.shuffle", True),
             shuffle_seed=get("data.shuffle_seed", 1),
+            frames=network.frames if network.framed and not network.held else None,
+            series=get("data.series", None),
         )
 
     def unscaled(self, data: DataSpec) -> Ranges | None:
@@ -299,7 +366,7 @@ class _Builder:
         return found
 
     def formats(self, network: Network, data: DataSpec, seen: Ranges | None, optimizer: Optimizer) -> Formats:
-        used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
+        used = {layer.activation for layer in network.layers if layer.kind.activated} or {network.output}
         scaled = data.scaling is not Scaling.NONE
         bounded = all(function.bounded for function in used)
         signed = any(function.signed for function in used) or min(data.target_values) < 0
@@ -323,8 +390,8 @@ class _Builder:
         return Formats(
             input=get(
                 "formats.input",
-                Fixed(False, 0, 8) if scaled else unscaled,
-                "inputs from 0 to 1" if scaled else why,
+                _scaled_format(*data.input_values) if scaled else unscaled,
+                f"inputs from {data.input_values[0]:g} to {data.input_values[1]:g}" if scaled else why,
             ),
             weight=get("formats.weight", Fixed(True, 4, 12), "the usual"),
             activation=get("formats.activation", activation, f"activations are {shown}"),
@@ -334,22 +401,23 @@ class _Builder:
             error=get("formats.error", None),
             activation_cast=cast("activation", Rounding.HALF_EVEN),
             cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
-            gradient_cast=cast("gradient", *optimizer.gradient_rounding),
+            # A floor in each frame would add up to a drift.
+            gradient_cast=cast("gradient", Rounding.HALF_EVEN) if network.framed else cast("gradient", *optimizer.gradient_rounding),
             weight_cast=cast("weight", Rounding.STOCHASTIC),
             error_cast=cast("error", Rounding.HALF_EVEN),
+            state=get("formats.state", Formats.state, "the usual" if any(not kind.activated for kind in network.kinds) else None),
+            state_cast=cast("state", Rounding.HALF_EVEN),
         )
 
     def perturbation(self, network: Network, formats: Formats) -> Perturbation:
         kind = self.get("perturbation.kind", Kind.NODE, "one perturbation per neuron learns faster than one per weight", Kind.NODE.value)
-        places = [formats.weight.fraction_bits]
-        if kind is Kind.NODE:
-            operands = [formats.input] + [formats.activation] * (len(network.sizes) > 2)
-            places = [formats.weight.fraction_bits + operand.fraction_bits for operand in operands]
-            places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
-        amplitude = max(-6, -min(places))
-        why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
+        spiking = any(not layer.kind.activated for layer in network.layers)
+        amplitude, why = self.usual_amplitude(network, formats, kind, spiking)
         parts = self.values.get("learning.parts") if self.probes else None
-        if self.probes and parts is None:
+        hold = self.hold(network)
+        if network.framed:
+            code = self.series_code(network, hold)
+        elif self.probes and parts is None:
             code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
         else:
             code = str(self.get("perturbation.code", "lfsr", None if parts is None else "learning.parts: neurons are perturbed together"))
@@ -359,7 +427,36 @@ class _Builder:
             self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
             self.get("perturbation.seed", 1),
             parts,
+            hold,
         )
+
+    def usual_amplitude(self, network: Network, formats: Formats, kind: Kind, spiking: bool) -> tuple[int, str]:
+        """The amplitude, as its log₂, where the file leaves it out, and the reason."""
+        places = [formats.weight.fraction_bits]
+        if kind is Kind.NODE:
+            operands = [formats.input] + [formats.activation] * (len(network.sizes) > 2)
+            places = [formats.weight.fraction_bits + operand.fraction_bits for operand in operands]
+            places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
+            places += [formats.state.fraction_bits] * spiking
+        usual, reason = (-3, "an eighth of the threshold moves spikes") if spiking else (-6, "the usual")
+        amplitude = max(usual, -min(places))
+        return amplitude, reason if amplitude == usual else "the last place of what is perturbed"
+
+    def hold(self, network: Network) -> int | None:
+        """The number of frames that one sign lasts, which a network without state does not have."""
+        if not network.framed:
+            found: int | None = self.get("perturbation.hold", None)
+            return found
+        usual, why = (network.frames, "every frame is the same") if network.held else (1, "frames differ, and their order matters")
+        hold: int = self.get("perturbation.hold", usual, why)
+        return hold
+
+    def series_code(self, network: Network, hold: int | None) -> str:
+        """The name of the code of a network with state."""
+        quantities = Unrolled.of(network, Perturbation(Kind.NODE, hold=hold)).quantities
+        if quantities <= FEW_QUANTITIES:
+            return str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
+        return str(self.get("perturbation.code", "lfsr", f"all of the {quantities:,} neurons in their segments at once"))
 
     def optimizer(self) -> Optimizer:
         """Return the optimiser of the machine, which is plain descent if only the float model has the chosen one."""
@@ -413,9 +510,13 @@ class _Builder:
         if not self.probes:
             sample, update = (self.get(key, 1) for key in keys)
             return sample, update
-        neurons, period = network.n_neurons, perturbation.code.period(network.n_neurons)
+        neurons = Unrolled.of(network, perturbation).quantities
+        period = perturbation.code.period(neurons)
         probes, whole, turns = max(neurons, period) * times, 1, 1
-        why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as neurons, {neurons:,}"
+        of = "perturbed quantities" if network.framed else "neurons"
+        why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as {of}, {neurons:,}"
+        if network.framed and neurons > FEW_QUANTITIES and perturbation.code.generators(1):
+            probes, why = SERIES_PROBES * times, "few random probes of each of many samples, beside two passes for each sample"
         if times > 1:
             why += f", each {times:,} times"
         if perturbation.parts is not None:
@@ -448,7 +549,8 @@ class _Builder:
         if perturbation.kind is Kind.NODE and perturbation.code.single:
             # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not
             # and hidden neurons may die.
-            visits = min(period, times * perturbation.code.visits(-(-period // times), network.n_neurons))
+            quantities = Unrolled.of(network, perturbation).quantities
+            visits = min(period, times * perturbation.code.visits(-(-period // times), quantities))
             flat = _flatness(network)
             dying = not flat and len(network.sizes) > 2 and network.hidden.rectifies
             rate = flat - math.ceil(math.log2((8 if dying else 4) * (power + 1) * visits)) - gain
@@ -457,7 +559,7 @@ class _Builder:
             why += f", 2^{flat} times as much since activations are flat" if flat else ""
         else:
             # The noise of D perturbations, averaged over τ_θ, makes it η·2‖x‖²·(τ_θ + D) < 1.
-            quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
+            quantities = Unrolled.of(network, perturbation).quantities if perturbation.kind is Kind.NODE else network.n_parameters
             rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain
             why = f"{power_text}, {quantities} perturbed quantities, τ_θ = {period}"
             if perturbation.parts is not None:
@@ -466,6 +568,10 @@ class _Builder:
                 rate = -math.ceil(math.log2(2 * (power + 1) * most)) - gain
                 why = f"{power_text}, parts of {' and '.join(str(part.neurons) for part in round_.parts)} perturbed neurons, τ_θ = {period}"
         why += f", {chosen} moves 2^{gain} times as far" if gain else ""
+        if perturbation.hold is not None and perturbation.hold > 1:
+            # The error of a segment multiplies the operands of each of its frames.
+            rate -= math.ceil(math.log2(perturbation.hold))
+            why += f", {perturbation.hold} frames of an error"
         rate = max(-48, rate)
         return self.get("schedule.learning_rate", ((0, rate),), why, rate)  # type: ignore[no-any-return]
 

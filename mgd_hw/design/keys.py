@@ -12,9 +12,11 @@ from mgd_hw.design.values import (
     Key,
     Reader,
     boolean,
+    column,
     columns,
     delimiter,
     design_name,
+    input_values,
     label,
     layer_factors,
     layer_parts,
@@ -31,7 +33,7 @@ from mgd_hw.design.values import (
 )
 from python_ref.spec.activations import Activation
 from python_ref.spec.learner import MAX_AVERAGE, MAX_CYCLES, MAX_QUANTITIES
-from python_ref.spec.network import Scheme
+from python_ref.spec.network import MAX_FRAMES, Readout, Scheme
 from python_ref.spec.number import Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
@@ -60,6 +62,7 @@ _CAST_MEANING = {
     "error": "2^e·E into the error of a neuron, in node perturbation",
     "gradient": "2^e·C̃ into g, the broadcast, or in node perturbation an error times an input into g",
     "weight": "G, g, m, or an error times an input, into an update u",
+    "state": "a pre-activation into the current of a spiking neuron",
 }
 
 
@@ -67,8 +70,9 @@ _ROUNDED = {
     "activation": '"half-even"',
     "cost_change": '"half-even"',
     "error": '"half-even"',
-    "gradient": '"floor"; "half-even" with shift-adam',
+    "gradient": '"floor"; "half-even" with shift-adam, or with a layer with state, since a floor in every frame would add up to a drift',
     "weight": '"stochastic"',
+    "state": '"half-even"',
 }
 """Default rounding of each cast."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
@@ -81,6 +85,7 @@ _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _MEMORY = "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. Results are the same."
+_STATE = "With [a layer with state](../design/series.md) only: "
 _Row = tuple[str, str, str, str, Reader]
 """Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
@@ -100,6 +105,27 @@ _NETWORK: list[_Row] = [
         "the network usual for the task",
         "Inputs, then the neurons of each layer; 1 to 16 layers of 1 to 4096. A table also gives the layer's kind: " + layers_reference(),
         layer_stack,
+    ),
+    (
+        "frames",
+        f"whole number, 1 to {MAX_FRAMES}",
+        "the inputs of the task, divided by those of the network; 29 for vowels; 16 if held; otherwise it must be given",
+        _STATE + "T, the largest number of frames of a sample.",
+        whole_number(1, MAX_FRAMES, 16),
+    ),
+    (
+        "held",
+        "true or false",
+        "true if the network has as many inputs as a sample of the task, and for csv and npz without data.series; otherwise false",
+        _STATE + "whether every frame has the same inputs. Otherwise a sample is a series of up to T frames.",
+        boolean,
+    ),
+    (
+        "readout",
+        _choices(members(Readout)),
+        '"sum" if the last layer with state is lif, otherwise "last"',
+        _STATE + "what the layers behind the last one with state receive: its outputs in the last frame, or their sum over all frames.",
+        one_of(members(Readout)),
     ),
     (
         "external",
@@ -171,6 +197,13 @@ _PERTURBATION: list[_Row] = [
         log2_of_power_of_two,
     ),
     ("seed", _SEED, "1", "Seed of the random signs and of stochastic rounding.", _A_SEED),
+    (
+        "hold",
+        "whole number, 1 to network.frames",
+        "network.frames if network.held, otherwise 1",
+        _STATE + "H, the number of frames that one sign lasts; the core can be set to a longer one.",
+        whole_number(1, MAX_FRAMES, 1),
+    ),
 ]
 _SCHEDULE: list[_Row] = [
     ("perturbation_period", _PERIOD, "1", "τ_p: steps that one perturbation lasts.", _STEPS),
@@ -261,6 +294,7 @@ _FORMATS: list[_Row] = [
         _LEARNER + "a cost word from the outside.",
         number_format,
     ),
+    ("state", "format, signed, at least 2 integer bits", '"SQ4.10"', "With lif layers only: their state, v.", number_format),
     ("cost_change", "format, signed", "exact", "C̃, the one number that every perturbed quantity correlates.", number_format),
     (
         "error",
@@ -443,7 +477,7 @@ _DATA: list[_Row] = [
     (
         "task",
         _choices(TASKS),
-        '"csv" or "npz" by the ending of data.path, else "random"',
+        '"csv", "npz" or "ts" by the ending of data.path, else "random"',
         "What is learned. `random` is noise: enough to generate, co-simulate and synthesise.",
         one_of({name: name for name in TASKS}),
     ),
@@ -451,7 +485,8 @@ _DATA: list[_Row] = [
         "path",
         "text",
         "the folder in the environment variable MGD_DATA, for the MNIST family",
-        "The user's csv or npz, or the folder with the MNIST family's npz or IDX files; relative to the design file.",
+        "The user's csv, npz or ts, or the folder with the MNIST family's npz or IDX files; relative to the design file. Beside a file "
+        "NAME_TRAIN.ts, NAME_TEST.ts is read as well, to test.",
         text,
     ),
     (
@@ -477,6 +512,13 @@ _DATA: list[_Row] = [
         "csv only: columns that are left out, such as an index. Numbers count from 0 in the file as it stands.",
         columns,
     ),
+    (
+        "series",
+        "name or number of a column",
+        "none",
+        "csv only: the column that names the series to which a row belongs; the rows of a series are its frames, below each other.",
+        column,
+    ),
     ("header", "true or false", "derived from the first line", "csv only: whether the first line names the columns.", boolean),
     (
         "delimiter",
@@ -489,10 +531,17 @@ _DATA: list[_Row] = [
     (
         "scaling",
         _choices(members(Scaling)),
-        '"column" for csv and npz, else "range"',
-        'To [0, 1]: "range" by the range of the task (0 to 255 for images of bytes), or else of all training inputs together; "column" '
-        'each input by its own range over the training samples; "none" leaves inputs as they are.',
+        '"column" for csv, npz, ts and vowels, else "range"',
+        'To the input_values: "range" by the range of the task (0 to 255 for images of bytes), or else of all training inputs together; '
+        '"column" each input, or channel of a series, by its own range over the training samples; "none" leaves inputs as they are.',
         one_of(members(Scaling)),
+    ),
+    (
+        "input_values",
+        "list of two numbers",
+        "[0, 1]",
+        "What the least and the greatest input of that range become.",
+        input_values,
     ),
     (
         "target_scaling",

@@ -27,6 +27,7 @@ __all__ = [
     "columns",
     "delimiter",
     "design_name",
+    "input_values",
     "label",
     "layer_factors",
     "layer_parts",
@@ -261,11 +262,20 @@ def delimiter(value: object) -> str:
     return value
 
 
+def input_values(value: object) -> tuple[float, float]:
+    """Read two numbers: what the least and the greatest input become."""
+    return _two_values(value, "what the least input becomes, and what the greatest one does")
+
+
 def target_values(value: object) -> tuple[float, float]:
     """Read two numbers: the target of the wrong classes, and the larger target of the right class."""
+    return _two_values(value, "the target of the wrong classes, and of the right one")
+
+
+def _two_values(value: object, meaning: str) -> tuple[float, float]:
     number = real_number(-1024, 1024, 0)
     if not isinstance(value, list) or len(value) != 2:
-        raise InvalidValue("it must be a list of two numbers: the target of the wrong classes, and of the right one", "Write [0, 1], say.")
+        raise InvalidValue(f"it must be a list of two numbers: {meaning}", "Write [0, 1], say.")
     low, high = number(value[0]), number(value[1])
     if not low < high:
         raise InvalidValue("the first must be below the second", "Write [0, 1], say.")

@@ -29,7 +29,8 @@ from mgd_hw.hardware.boards import optional_board
 from mgd_hw.learn import curves
 from mgd_hw.learn.agreement import Agreement, agreement
 from mgd_hw.learn.compare_learner import LearnerComparison, compare_learner
-from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
+from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown, counted
+from mgd_hw.learn.diagnose_series import silent_advice
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.start import Start, judge_start
@@ -124,6 +125,10 @@ class Comparison(Result):
                 some = f"{len(failed)} of {len(model.runs)} runs" if len(model.runs) > 1 else "the run"
                 messages.append(f"{title}: {some} diverged; {failed[0].failure} (seed {failed[0].seed}). The figures say nothing.")
                 continue
+            silent = [run for run in model.runs if run.silent]
+            if silent:
+                what, remedy = silent_advice(list(silent[0].silent))
+                messages.append(f"{title}: {what} (seed {silent[0].seed}). {remedy}")
             constant = [run for run in model.runs if run.constant]
             if constant:
                 some = f" in {len(constant)} of {len(model.runs)} runs" if len(model.runs) > 1 else ""
@@ -411,7 +416,8 @@ def _left_out(design: Design) -> dict[str, str]:
     if kind := missing_kind(design):
         left_out["float"] = f"no float model: the float side has no {kind} layers yet"
         left_out["backprop"] = f"no back-propagation: the float side has no {kind} layers yet"
-    elif not has_slopes(design):
+        return left_out
+    if not has_slopes(design):
         what = "the activation sign, which has no slope"
         if design.float_only.external is not None:
             what = "a forward pass outside, of which nothing is known but its cost"
@@ -463,6 +469,8 @@ def _model(
     """All runs of a model, what one of them costs, and what they took to an accuracy if one is given."""
     if not runs:
         return Model((), note, None, data.kind)
+    if not counted(design):
+        return Model(tuple(runs), note, None, data.kind)
     with_cycles = []
     for run in runs:
         cycles = curve_cycles(design, name, run.curve)

@@ -34,6 +34,7 @@ __all__ = [
     "costs_of_backprop",
     "costs_of_mgd",
     "costs_shown",
+    "counted",
     "cycles_of_backprop",
     "cycles_of_mgd",
     "evaluations_of_mgd",
@@ -154,6 +155,11 @@ class Costs(Result):
 
 
 # -- Cycles and seconds -----------------------------------------------------------------------------------------------
+
+
+def counted(design: Design) -> bool:
+    """Return whether the cycles and the operations of a design are counted; those of a network with state are not yet."""
+    return not design.spec.series
 
 
 def cycles_of_mgd(spec: DesignSpec, steps: int) -> int:

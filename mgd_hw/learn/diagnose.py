@@ -28,7 +28,9 @@ from mgd_hw.design.argument import read
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
 from mgd_hw.design.samples import load_design
+from mgd_hw.learn.diagnose_series import SeriesDiagnosis, diagnose_series
 from mgd_hw.learn.divergence import failure, saturation_shares
+from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -77,28 +79,6 @@ _CURES = {
     "weight": ("formats.weight", "Give formats.weight more integer bits, or take a smaller network.scale or learning_rate."),
 }
 """Key that causes saturations of a kind, and the remedy. State variables of the optimiser are not listed; they name their own keys."""
-
-
-@dataclass(frozen=True)
-class Finding(Result):
-    """One cause that prevents learning, and its remedy.
-
-    Attributes
-    ----------
-    what : str
-        Kind of the cause: "amplitude", "integration time", "learning rate", "format" or "network".
-    key : str
-        Dotted key of the design file that causes it.
-    message : str
-        The measurement and its meaning, as a clause.
-    remedy : str
-        Suggested change of the design file, as a sentence.
-    """
-
-    what: str
-    key: str
-    message: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -205,7 +185,7 @@ class Diagnosis(Result):
         return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
 
 
-def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: Progress | None = None) -> Diagnosis:
+def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: Progress | None = None) -> Diagnosis | SeriesDiagnosis:
     """Measure at the initial parameters what prevents a design from learning, suggest remedies, and write diagnose.json.
 
     Parameters
@@ -224,7 +204,11 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: 
     """
     design = read(design)
     directory = results_directory(out, design.name)
-    result = diagnosis_of(design, load_design(design, progress=progress), progress)
+    data = load_design(design, progress=progress)
+    if design.spec.series and not design.float_only.requests:
+        result: Diagnosis | SeriesDiagnosis = diagnose_series(design, data, progress or NullProgress())
+    else:
+        result = diagnosis_of(design, data, progress)
     with atomic_directory(directory) as folder:
         write_json(folder / "diagnose.json", result)
     return result

@@ -65,8 +65,15 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     """
     neurons, parameters, steps = spec.network.n_neurons, spec.network.n_parameters, counters["steps"]
     estimates = spec.schedule.presentations_ended(steps) if spec.node else steps
-    casts = {"activation": evaluations * neurons, "cost_change": steps, "error": estimates * neurons}
-    casts |= dict.fromkeys(("broadcast", "gradient"), estimates * parameters)
+    # In a network with state, these are the casts of samples of T frames; shorter ones have fewer.
+    evaluated, frames = evaluations * spec.evaluations, spec.network.frames
+    casts = {
+        "activation": evaluated,
+        "state": evaluated,
+        "cost_change": steps,
+        "error": estimates * (spec.quantities if spec.node else neurons),
+    }
+    casts |= dict.fromkeys(("broadcast", "gradient"), estimates * parameters * frames)
     updates = counters["updates"] * parameters  # the casts of all other kinds
     return {kind: counters[f"saturated_{kind}"] / max(1, casts.get(kind, updates)) for kind in SATURATION_KINDS}
 

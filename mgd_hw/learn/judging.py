@@ -40,4 +40,4 @@ def judge_fixed(spec: DesignSpec, parameters: np.ndarray, data: Data) -> Judgeme
     inputs, targets = quantise(spec, data.test)
     found, outside = outputs(spec, parameters, inputs)
     cost = measures(spec, found, targets)[1] / spec.network.n_out
-    return Judgement(spec.formats.activation.to_real(found), cost, layer_shares(outside))
+    return Judgement(spec.outputs_format.to_real(found), cost, layer_shares(outside))

@@ -1,4 +1,4 @@
-"""Files of parameters: npz archives with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … as real numbers.
+"""Files of parameters: npz archives with layer1.weight (n_out, fan-in), layer1.bias (n_out), layer2.weight, … as real numbers.
 
 Those of a learner have one array, quantities (N).
 """

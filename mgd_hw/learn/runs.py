@@ -90,6 +90,8 @@ class Training(Judged, Result):
         Reason why the run failed, as a clause: it diverged, or its numbers saturated throughout; "" if it did not.
     constant : str
         Text of the one answer that the network gives to every sample; "" if its answers differ.
+    silent : tuple of int
+        Numbers of the outputs of a spiking last layer that spike for no judged sample; empty if the last layer does not spike.
     """
 
     seed: int
@@ -104,6 +106,7 @@ class Training(Judged, Result):
     confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
     failure: str = ""
     constant: str = ""
+    silent: tuple[int, ...] = ()
 
     def to_json(self) -> dict:
         """Return the fields as plain data, with each score under its own name."""

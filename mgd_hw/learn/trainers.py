@@ -13,6 +13,7 @@ import numpy as np
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import has_slopes, missing_kind
+from mgd_hw.learn.diagnose_series import silent_outputs
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
 from mgd_hw.learn.learners import train_backprop, train_mgd
@@ -133,6 +134,7 @@ def _train_fixed(task: _Task, progress: FractionCallback) -> Training:
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
         failure=failure(data, final.cost, start.cost, shares),
+        silent=tuple(silent_outputs(spec, final.answers)),
     )
 
 

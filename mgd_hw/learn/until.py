@@ -13,7 +13,7 @@ import numpy as np
 from mgd_hw.common import style
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import Kind
-from mgd_hw.learn.costs import BACKPROP_PASSES, cycles_of_backprop, cycles_of_mgd, seconds_on
+from mgd_hw.learn.costs import BACKPROP_PASSES, counted, cycles_of_backprop, cycles_of_mgd, seconds_on
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
 
@@ -136,6 +136,9 @@ def check_until(design: Design, until: float | None) -> None:
         return
     if not isinstance(until, Real) or isinstance(until, bool) or not 0 < until <= 1:
         raise Refusal("an accuracy is a share above 0 and at most 1", "Write 0.95 for 95 %.", key="--until", value=until)
+    if not counted(design):
+        reason = "the cycles of a network with state are not counted yet"
+        raise Refusal(reason, _WITHOUT, key="--until", value=until, file=design.path)
     if design.float_only.external is not None:
         reason = "the forward pass is in another process, which tells its cost and no accuracy"
         raise Refusal(reason, _WITHOUT, key="--until", value=until, file=design.path)

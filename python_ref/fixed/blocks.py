@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +16,17 @@ from python_ref.datasets import SampleOrder
 from python_ref.fixed.kernels import Shown, rule_of, run_steps
 from python_ref.fixed.node_kernels import ShownProbes, run_probes
 from python_ref.fixed.perturbation import SignSource, StochasticSource
-from python_ref.fixed.plan import describe, working_type
+from python_ref.fixed.plan import Net, Plan, Rule, describe, working_type
+from python_ref.fixed.series_kernels import Room, ShownSeries, outputs_of, run_series
+from python_ref.fixed.series_plan import SeriesNet, describe_series, operand_type
 from python_ref.fixed.signature import INITIAL
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, State, known_signature
 from python_ref.fixed.tally import Tally
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
+from python_ref.spec.error import unknown
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
 
-__all__ = ["Block", "Machine", "machine_of"]
+__all__ = ["Block", "Machine", "machine_of", "series_outputs"]
 
 BLOCK_BYTES = 1 << 22
 """Approximate maximum size in bytes of the signs, the random words or the observables of a block of steps."""
@@ -85,13 +89,13 @@ class Machine(ABC):
         if self.signing:
             known_signature(state.signature)
         count = len(inputs)
-        for name, array, size in (("Inputs", inputs, spec.network.n_in), ("Targets", targets, spec.network.n_out)):
+        for name, array, size in (("Inputs", inputs, spec.network.record_inputs), ("Targets", targets, spec.network.n_out)):
             if np.shape(array) != (count, size):
                 raise ValueError(f"{name} must be of shape ({count}, {size}), not {np.shape(array)!r}")
         self.kind = kind = working_type(spec)
         self.spec, self.start, self.order, self.observe = spec, state, order, observe
         self.tally = tally or Tally.empty(spec)
-        self.net, self.plan, self.rule = describe(spec, rule_of(spec.optimizer))
+        self.net, self.plan, self.rule = self._describe()
         self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
         self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
         self.theta, self.gradient, self.error_sum = state.parameters.astype(kind), state.gradient.copy(), state.error_sum.copy()
@@ -109,16 +113,20 @@ class Machine(ABC):
         bytes_per_step = max(40 + shown, spec.quantities / plan.tau_p, plan.update_words * plan.word_bits / plan.tau_t / 8)
         self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
 
+    def _describe(self) -> tuple[Net | SeriesNet, Plan, Rule]:
+        """Return the description of the design in plain integers."""
+        return describe(self.spec, rule_of(self.spec.optimizer))
+
     @abstractmethod
     def passes_of(self, steps: np.ndarray, judged: np.ndarray) -> int:
         """Return the number of passes of the steps with these numbers, in those of which ``judged`` ≥ 0 a new sample is due."""
 
     @abstractmethod
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
         """Run the compiled loop on the arrays of this machine; return the number of updates."""
 
     @abstractmethod
-    def _buffers(self, steps: int) -> Shown | ShownProbes:
+    def _buffers(self, steps: int) -> Shown | ShownProbes | ShownSeries:
         """Return buffers for the observables of so many steps."""
 
     def run(self, limit: int) -> Block:
@@ -157,11 +165,11 @@ class Machine(ABC):
             )
         return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
 
-    def _shown_signs(self, shown: Shown | ShownProbes, signs: np.ndarray) -> np.ndarray:
+    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
         """Return the signs of each step of a block, from the sign vector of each."""
         return signs
 
-    def _observables(self, shown: Shown | ShownProbes, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
+    def _observables(self, shown: Shown | ShownProbes | ShownSeries, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the observables of a block as ``probes(spec)`` defines them, each with a leading axis of steps."""
         found = {
             **shown._asdict(),
@@ -187,12 +195,16 @@ class Machine(ABC):
             self.theta.astype(np.int64),
             self.gradient.copy(),
             {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
-            Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
+            self._baseline(),
             self.error_sum.copy(),
             int(self.turn[0]),
             self.counters.copy(),
             ((forward, learned) if self.signing else self.start.signature) if kept else None,
         )
+
+    def _baseline(self) -> Pass:
+        """Return the unperturbed pass in force, or the first one of weight perturbation."""
+        return Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0)
 
 
 class WeightMachine(Machine):
@@ -202,7 +214,7 @@ class WeightMachine(Machine):
         """Return two passes of each step, or one if the baseline is not due; see :class:`Machine`."""
         return len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0) | self.spec.two_sided))
 
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due
         return run_steps(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
 
@@ -226,11 +238,11 @@ class NodeMachine(Machine):
         """Return one pass of each presentation, and one or two of each probe; see :class:`Machine`."""
         return (self.spec.passes - 1) * len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0)))
 
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, self.due
         return run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
 
-    def _buffers(self, steps: int) -> ShownProbes:
+    def _buffers(self, steps: int) -> ShownProbes | ShownSeries:
         passes, neurons, parameters = self.spec.passes, self.spec.network.n_neurons, self.spec.network.n_parameters
         return ShownProbes(
             np.empty((steps, passes, neurons), dtype=np.int64),
@@ -244,13 +256,97 @@ class NodeMachine(Machine):
             np.empty(steps, dtype=np.int64),
         )
 
-    def _shown_signs(self, shown: Shown | ShownProbes, signs: np.ndarray) -> np.ndarray:
+    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
         """Return the signs of each step of a block, which are 0 outside of the part that the step perturbs."""
         assert isinstance(shown, ShownProbes)
+        assert isinstance(self.net, Net)
         parts, neurons = self.net.parts[shown.part], np.arange(signs.shape[1])
         return np.where((parts.begin[:, None] <= neurons) & (neurons < parts.end[:, None]), signs, 0)
 
 
+class SeriesMachine(NodeMachine):
+    """A machine that perturbs the neurons of a network with state."""
+
+    def __init__(self, spec: DesignSpec, state: State, *arguments: Any) -> None:
+        super().__init__(spec, state, *arguments)
+        self.states = np.stack((state.baseline.state,) * spec.passes).astype(self.kind)
+        self.room = _room(spec)
+        self.room.kept[:] = state.baseline.outputs
+
+    def _describe(self) -> tuple[Net | SeriesNet, Plan, Rule]:
+        return describe_series(self.spec, rule_of(self.spec.optimizer))
+
+    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
+        state = self.theta, self.gradient, self.kept, self.z, self.y, self.states, self.in_force, self.error_sum, self.turn, self.due
+        return run_series(self.net, self.plan, self.rule, *state, self.room, *arguments, *results, shown)
+
+    def _buffers(self, steps: int) -> ShownSeries:
+        shape, parameters = (steps, self.spec.passes, self.spec.evaluations), self.spec.network.n_parameters
+        return ShownSeries(
+            np.empty(shape, dtype=np.int64),
+            np.empty(shape, dtype=self.kind),
+            np.empty(shape, dtype=self.kind),
+            np.empty((steps, self.spec.quantities), dtype=np.int64),
+            np.empty((steps, self.spec.quantities), dtype=np.int64),
+            np.empty((steps, parameters), dtype=np.int64),
+            np.empty((steps, len(self.kept), parameters), dtype=np.int64),
+            np.empty((steps, parameters), dtype=self.kind),
+            np.empty((steps, len(COUNTERS)), dtype=np.int64),
+            np.empty((steps, self.spec.quantities), dtype=np.int64),
+        )
+
+    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
+        """Return the signs of each step of a block, which are 0 in segments of which the sample has no frame."""
+        assert isinstance(shown, ShownSeries)
+        return shown.sign
+
+    def _observables(self, shown: Shown | ShownProbes | ShownSeries, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
+        found = super()._observables(shown, block, signs)
+        return {**found, "state": found["state"].astype(np.int64)}
+
+    def _baseline(self) -> Pass:
+        return replace(super()._baseline(), state=self.states[0].astype(np.int64), outputs=self.room.kept.copy())
+
+
+def _room(spec: DesignSpec) -> Room:
+    """Return the buffers of a run of a network with state."""
+    layers, network = spec.network.layers, spec.network
+    widest = 1 + max(layer.fan_in for layer in layers)
+    return Room(
+        np.zeros(widest, dtype=operand_type(spec)),
+        np.zeros((1 if network.held else network.frames, layers[0].n_out), dtype=np.int64),
+        *(
+            np.zeros(size, dtype=np.int64)
+            for size in (layers[network.framed - 1].n_out, *[network.n_out] * 3, widest, widest, spec.quantities)
+        ),
+    )
+
+
+def series_outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the raw outputs of a network with state, and the fraction of each layer's activations or states that were out of range.
+
+    The arguments are those of :func:`python_ref.fixed.fast.outputs`.
+    """
+    net, plan, _ = describe_series(spec, rule_of(spec.optimizer))
+    kind = working_type(spec)
+    shape = spec.evaluations
+    z, y, state = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=kind), np.zeros(shape, dtype=kind)
+    found, outside = np.empty((len(inputs), spec.network.n_out), dtype=np.int64), np.zeros(len(net.layers), dtype=np.int64)
+    values = np.ascontiguousarray(inputs, dtype=kind)
+    evaluated = outputs_of(net, plan, parameters.astype(kind), values, z, y, state, _room(spec), found, outside)
+    return found, outside / np.maximum(1, evaluated)
+
+
+_MACHINES: dict[MachineKind, type[Machine]] = {
+    MachineKind.WEIGHT: WeightMachine,
+    MachineKind.NODE: NodeMachine,
+    MachineKind.SERIES: SeriesMachine,
+}
+"""Class of the machines of each kind of design."""
+
+
 def machine_of(spec: DesignSpec) -> type[Machine]:
     """Return the class of the machines of a design."""
-    return NodeMachine if spec.node else WeightMachine
+    if spec.machine not in _MACHINES:
+        raise unknown("Machine", spec.machine, "python_ref.fixed.blocks._MACHINES")
+    return _MACHINES[spec.machine]

@@ -14,8 +14,8 @@ import numpy as np
 
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.fixed.blocks import machine_of
-from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.blocks import machine_of, series_outputs
+from python_ref.fixed.cost import aligned, correct, cost
 from python_ref.fixed.network import activate
 from python_ref.fixed.state import State
 from python_ref.fixed.tally import Tally
@@ -59,14 +59,16 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
         Design that gives the network, its number formats and its casts.
     parameters : array of int64, shape (P,)
         Parameters θ, raw, in canonical order.
-    inputs : array of int64, shape (n, n_in)
-        Raw integers x in ``spec.formats.input``, a row per sample.
+    inputs : array of int64, shape (n, record_inputs)
+        Raw integers x in ``spec.formats.input``, a row per sample; of a series that is not held, its length first.
 
     Returns
     -------
     (array of int64, shape (n, n_out); array of float64, shape (layers,))
-        Raw outputs, and the fraction of each layer's activations whose cast was out of range.
+        Raw outputs, and the fraction of each layer's activations whose cast was out of range, or of its states if it spikes.
     """
+    if spec.series:
+        return series_outputs(spec, parameters, inputs)
     found = [np.empty((0, spec.network.n_out), dtype=np.int64)]
     outside = np.zeros(len(spec.network.layers))
     for first in range(0, len(inputs), 4096):
@@ -88,7 +90,7 @@ def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targe
 
 def measures(spec: DesignSpec, found: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Return accuracy and mean cost, both real numbers, of raw outputs for samples with raw targets (both of shape (n, n_out))."""
-    right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
+    right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(*aligned(spec, found, targets))))
     return right / len(found), math.ldexp(total / len(found), -spec.cost_format.fraction_bits)
 
 

@@ -4,18 +4,23 @@ McCaughan et al., APL Machine Learning 1, 026118 (2023), describe weight perturb
 026107 (2025), node perturbation. The symbols are theirs: θ parameters, s signs, Δ amplitude, C cost, C̃ its change,
 G the correlation of s with C̃, η the learning rate, τ_p, τ_x and τ_θ the periods of perturbation, sample and update.
 
-A step of each kind of perturbation is one page: :mod:`~python_ref.fixed.weight` and :mod:`~python_ref.fixed.node`.
+A step of each machine is one page: :mod:`~python_ref.fixed.weight`, :mod:`~python_ref.fixed.node` and :mod:`~python_ref.fixed.series`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from python_ref.fixed import node, weight
+from python_ref.fixed import node, series, weight
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, Sample, State, initial_state, sample_number
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
+from python_ref.spec.error import unknown
 
 __all__ = ["COUNTER_LIMITS", "Pass", "Sample", "State", "initial_state", "sample_number", "step"]
+
+
+_STEPS = {MachineKind.WEIGHT: weight.step, MachineKind.NODE: node.step, MachineKind.SERIES: series.step}
+"""Step of each machine."""
 
 
 def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[str, np.ndarray]]:
@@ -35,4 +40,6 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     (State, dict of arrays)
         The state after the step, and its observables, with the names, shapes and formats of ``probes(spec)``.
     """
-    return node.step(spec, state, sample) if spec.node else weight.step(spec, state, sample)
+    if spec.machine not in _STEPS:
+        raise unknown("Machine", spec.machine, "python_ref.fixed.machine._STEPS")
+    return _STEPS[spec.machine](spec, state, sample)

@@ -37,7 +37,7 @@ from python_ref.fixed.plan import STOCHASTIC
 from python_ref.fixed.tally import ERROR, GRADIENT, INPUT, ROUNDED
 from python_ref.spec.probes import COUNTERS
 
-__all__ = ["ShownProbes", "run_probes"]
+__all__ = ["ShownProbes", "clear", "correlate", "draw", "narrow_errors", "run_probes", "sign_words"]
 
 _UPDATES, _WRITES, _CHANGED, _ACTIVATION, _ERROR, _GRADIENT, _UPDATE, _WEIGHT = (
     COUNTERS.index(name)
@@ -137,7 +137,7 @@ def _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z, y):
 
 
 @_compiled
-def _narrow_errors(cast, error_sum, exponent, error):
+def narrow_errors(cast, error_sum, exponent, error):
     """Compute err ← cast_error(2ᵉ·E) of every neuron; return the number of values out of range."""
     outside = 0
     for j in range(error.size):
@@ -148,7 +148,7 @@ def _narrow_errors(cast, error_sum, exponent, error):
 
 
 @_compiled
-def _draw(packed, position, bits, words):
+def draw(packed, position, bits, words):
     """Draw the random words of a layer from a bit position on."""
     for k in range(words.size):
         words[k] = random_word(packed, position + k * bits, bits)
@@ -203,7 +203,7 @@ def _move(cast, limits, theta, error, x, added, product, dropped, even, counters
 
 
 @_compiled
-def _correlate(cast, memory, gradient, error, x, dropped):
+def correlate(cast, memory, gradient, error, x, dropped):
     """Compute G ← saturate(G + g), g = cast_gradient(err·x), for the synapses of a neuron, or G ← g without a gradient memory.
 
     Return the number of values for which the cast or the sum was out of range.
@@ -235,7 +235,7 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
         source = room[4][:width]
         inputs[0] = 1 << layer.operand_fraction
         if updating and plan.word_bits:
-            _draw(packed, position + layer.place_at * plan.word_bits, plan.word_bits, words)
+            draw(packed, position + layer.place_at * plan.word_bits, plan.word_bits, words)
         even = _prepare_rounding(plan.u, dropped, words, added) if direct else 0
         for o in range(n_out):
             if o % layer.block == 0:
@@ -245,7 +245,7 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
                 _move(plan.u, limits, theta[at : at + width], own, inputs, added, product, dropped, even, counters)
             if not direct and own != 0:  # without a gradient memory, the update before has cleared g
                 g = gradient[at : at + width]
-                counters[_GRADIENT] += _correlate(plan.g, plan.gradient_memory, g, own, inputs, layer.g_dropped)
+                counters[_GRADIENT] += correlate(plan.g, plan.gradient_memory, g, own, inputs, layer.g_dropped)
             if not direct and updating:
                 update_neuron(rule, plan.u, limits, theta[at : at + width], gradient[at : at + width], state, at, words, counters, source)
         operand = y_all[layer.neuron_at : layer.neuron_at + n_out]
@@ -298,7 +298,7 @@ def _sign_errors(width, error):
 
 
 @_compiled
-def _sign_words(net, plan, rule, register, error, theta, gradient, state):
+def sign_words(net, plan, rule, register, error, theta, gradient, state):
     """Return the learned signature's register after the words of the end of a presentation."""
     for layer in net.layers:
         n_out, width = layer.n_out, layer.fan_in + 1
@@ -328,7 +328,7 @@ def _show(shown, row, z, y, error_sum, error, gradient, theta, state, counters):
 
 
 @_compiled
-def _clear(values):
+def clear(values):
     for i in range(values.size):
         values[i] = 0
 
@@ -357,7 +357,7 @@ def run_probes(
         s = signs[n // plan.tau_p - first_p]
         j = _perturbed_neuron(s) if plan.incremental else 0
         if begins:
-            _clear(error_sum)
+            clear(error_sum)
             turn[0] = 0
         which = net.order[turn[0] % net.order.size]
         part = net.parts[which]
@@ -385,11 +385,11 @@ def run_probes(
         updating = n % plan.tau_t == 0
         ends = updating or n % plan.tau_x == 0
         if ends:
-            counters[_ERROR] += _narrow_errors(plan.error, error_sum, exponent, error)
+            counters[_ERROR] += narrow_errors(plan.error, error_sum, exponent, error)
             position = updates * plan.update_words * plan.word_bits
             _learn(net, plan, rule, theta, gradient, state, error, x, y_kept, updating, packed, position, counters, room)
             if signing:
-                registers[1] = _sign_words(net, plan, rule, registers[1], error, theta, gradient, state)
+                registers[1] = sign_words(net, plan, rule, registers[1], error, theta, gradient, state)
         if updating and tally.before.size:
             _tally_update(net, plan, tally, theta, gradient, error, x, y_kept)
         count_step(counters, limits)
@@ -399,11 +399,11 @@ def run_probes(
             shown.part[step] = which
             _show(shown, step, z, y, error_sum, error, gradient, theta, state, counters)
         if ends:
-            _clear(error_sum)
-            _clear(error)
+            clear(error_sum)
+            clear(error)
             turn[0] = 0
         if updating:
             updates += 1
             if not plan.direct_update:
-                _clear(gradient)
+                clear(gradient)
     return updates

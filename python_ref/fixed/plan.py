@@ -18,7 +18,7 @@ from python_ref.spec.tables import activation_table
 
 __all__ = [
     "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
-    "describe", "working_type",
+    "describe", "machine_plan", "records", "working_type",
 ]  # fmt: skip
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)
@@ -165,7 +165,7 @@ class Rule(NamedTuple):
         parameters = np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64)
         source, fraction = spec.update_source_format, spec.gradient_format.fraction_bits
         ends = source.fraction_bits, source.min, source.max
-        return cls(number, parameters, _records(rows, VARIABLE), fraction, ends, spec.exponent_at(0))
+        return cls(number, parameters, records(rows, VARIABLE), fraction, ends, spec.exponent_at(0))
 
 
 class Plan(NamedTuple):
@@ -208,12 +208,12 @@ class Plan(NamedTuple):
 
 
 def working_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
-    """Return the type of parameters, inputs and activations in the compiled loops: int32, which is faster, if it holds them.
+    """Return the type of parameters, inputs, activations and states in the compiled loops: int32, which is faster, if it holds them.
 
     In node perturbation, the update u = cast_weight(err·x + word) of a design that updates directly must fit as well.
     """
     forms = spec.formats
-    if max(form.width for form in (forms.weight, forms.input, forms.activation)) >= 32:
+    if max(form.width for form in (forms.weight, forms.input, forms.activation, forms.state)) >= 32:
         return np.int64
     if spec.node and spec.direct_update:
         products = [spec.error_product_format(layer) for layer in range(len(spec.network.layers))]
@@ -235,10 +235,10 @@ def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan, Rule]:
     optimizer : int
         Number of the design's optimiser in the compiled loops.
     """
-    return _net(spec), _plan(spec), Rule.of(spec, optimizer)
+    return _net(spec), machine_plan(spec), Rule.of(spec, optimizer)
 
 
-def _records(rows: Sequence[tuple[object, ...]], kind: np.dtype) -> np.ndarray:
+def records(rows: Sequence[tuple[object, ...]], kind: np.dtype) -> np.ndarray:
     """Return rows as records whose fields are attributes, in compiled loops and in plain Python alike."""
     return np.array(rows, dtype=kind).view(np.recarray)
 
@@ -278,10 +278,11 @@ def _net(spec: DesignSpec) -> Net:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
     parts = [(part.first, part.begin, part.end) for part in spec.round.parts]
     lists = np.concatenate([np.empty(0, dtype=np.int64), *(layer.lists.ravel() for layer in layers if layer.lists is not None)])
-    return Net(_records(found, LAYER), tables, lists, _records(parts, PART), np.array(spec.round.order, dtype=np.int64))
+    return Net(records(found, LAYER), tables, lists, records(parts, PART), np.array(spec.round.order, dtype=np.int64))
 
 
-def _plan(spec: DesignSpec) -> Plan:
+def machine_plan(spec: DesignSpec) -> Plan:
+    """Return the constants of the machine of a design as a whole."""
     forms, schedule, weight = spec.formats, spec.schedule, spec.formats.weight
     error = Narrowing.of(spec.error_sum_format, spec.error_format, forms.error_cast) if spec.node else Narrowing(0, 0, 0, 0, 0)
     low, high = spec.parameter_limits

@@ -11,7 +11,7 @@ perturbation, the last word of a presentation is XORed with a register over its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from python_ref.fixed.network import evaluated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import POLYNOMIAL, UNSIGNED_FIELDS, EventField, event_fields
 
-__all__ = ["INITIAL", "event_words", "extend", "extend_presentation", "fold", "signed"]
+__all__ = ["INITIAL", "event_words", "extend", "extend_presentation", "extend_series", "fold", "signed"]
 
 INITIAL = (0, 0)
 """Forward and learned signature before the first event."""
@@ -84,15 +84,41 @@ def extend_presentation(
     begins, ends : bool
         Whether the step begins a presentation, with an unperturbed pass, and whether it ends one.
     """
+    shown = [evaluated(spec, observed["sign"], number) for number in range(spec.passes)]
+    return _extended(spec, signature, observed, begins, ends, shown, np.ones(spec.quantities, dtype=bool))
+
+
+def extend_series(
+    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], length: int, begins: bool, ends: bool
+) -> tuple[int, int]:
+    """Return the signatures of a network with state extended by one step, whose sample has ``length`` frames.
+
+    The other parameters are those of :func:`extend_presentation`.
+    """
+    shown = [spec.unrolled.evaluated(length)] * spec.passes
+    return _extended(spec, signature, observed, begins, ends, shown, spec.unrolled.perturbed(length))
+
+
+def _extended(
+    spec: DesignSpec,
+    signature: tuple[int, int],
+    observed: Mapping[str, np.ndarray],
+    begins: bool,
+    ends: bool,
+    shown: Sequence[np.ndarray],
+    quantities: np.ndarray,
+) -> tuple[int, int]:
+    """Return the signatures extended by a step.
+
+    ``shown`` tells which evaluations each pass shows (bool, shape (evaluations,)), and ``quantities`` which errors the end of a
+    presentation shows (bool, shape (quantities,)).
+    """
     fields = event_fields(spec)
     neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)
     words = []
     for number in range(0 if begins else 1, spec.passes):
-        shown = evaluated(spec, observed["sign"], number)
-        rows = {
-            "pass": np.full(np.count_nonzero(shown), number),
-            **{name: observed[name][number][shown] for name in ("preactivation", "activation")},
-        }
+        rows = {"pass": np.full(np.count_nonzero(shown[number]), number)}
+        rows |= {field.name: observed[field.name][number][shown[number]] for field in neuron[1:]}
         (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
         words.append(register_of(event_words(neuron, rows)) ^ int(cost))
     words += event_words(fields["step"][:1], observed).tolist()
@@ -100,7 +126,7 @@ def extend_presentation(
     if not ends:
         return forward, signature[1]
     last = event_words(fields["word"], _by_word(spec, observed))
-    last[-1] ^= register_of(event_words(fields["error"], observed))
+    last[-1] ^= register_of(event_words(fields["error"], {"error": observed["error"][quantities]}))
     return forward, signed(signature[1], last)
 
 

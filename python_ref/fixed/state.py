@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -31,20 +31,44 @@ __all__ = [
 ]
 
 Sample = tuple[np.ndarray, np.ndarray]
-"""Raw inputs (int64, shape (n_in,)) and raw targets (int64, shape (n_out,))."""
+"""Raw input words (int64, shape (record_inputs,)) and raw targets (int64, shape (n_out,)). The input words are the n_in inputs, or of a
+series that is not held its length, and then the inputs of T frames."""
 
 COUNTER_LIMITS = np.array([2**48 - 1 if name in ("writes", "changed") else 2**32 - 1 for name in COUNTERS], dtype=np.int64)
 """Value at which each counter stops."""
 
 
+def _none() -> np.ndarray:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """Result of one pass through the network: z and y of every neuron, C, and the number of activations out of range."""
+    """Result of one pass through the network.
+
+    Attributes
+    ----------
+    preactivation, activation : array of int64, shape (evaluations,)
+        z, and y or the spike of a lif neuron, of every evaluation.
+    cost : int
+        Cost C of the outputs, raw, in ``spec.cost_format``.
+    saturated : int
+        Number of activations out of range.
+    state : array of int64, shape (evaluations,)
+        State of the neurons after each frame, in a network with state; else empty.
+    outputs : array of int64, shape (n_out,)
+        Outputs of the network, in a network with state; else empty.
+    state_saturated : int
+        Number of states out of range.
+    """
 
     preactivation: np.ndarray
     activation: np.ndarray
     cost: int
     saturated: int
+    state: np.ndarray = field(default_factory=_none)
+    outputs: np.ndarray = field(default_factory=_none)
+    state_saturated: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +89,7 @@ class State:
         Values of the optimiser's state variables, raw, in canonical order, by their names in ``spec.optimizer_state``.
     baseline : Pass
         Current unperturbed pass, if the difference is one-sided or neurons are perturbed.
-    error_sum : array of int64, shape (neurons,)
+    error_sum : array of int64, shape (quantities,)
         E, raw, of the presentation that is open in node perturbation; zero if there is none, and in weight perturbation.
     probes : int
         Number of steps that the open presentation has done; 0 if there is none, and in weight perturbation.
@@ -140,11 +164,14 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
         If the parameters do not have that shape, or one is outside ``spec.parameter_limits``.
     """
     parameters = checked_parameters(spec, parameters, spec.network.n_parameters)
-    neurons = np.zeros(spec.network.n_neurons, dtype=np.int64)
+    neurons = np.zeros(spec.evaluations, dtype=np.int64)
     zero = np.zeros_like(parameters)
     seed = spec.perturbation.seed if seed is None else seed
     kept, baseline = {variable.name: zero for variable in spec.optimizer_state}, Pass(neurons, neurons, 0, 0)
-    return State(seed, 0, 0, True, parameters, zero, kept, baseline, neurons, 0, np.zeros(len(COUNTERS), dtype=np.int64))
+    if spec.series:
+        baseline = replace(baseline, state=neurons, outputs=np.zeros(spec.network.n_out, dtype=np.int64))
+    sums = np.zeros(spec.quantities if spec.node else spec.network.n_neurons, dtype=np.int64)
+    return State(seed, 0, 0, True, parameters, zero, kept, baseline, sums, 0, np.zeros(len(COUNTERS), dtype=np.int64))
 
 
 def sample_number(spec: DesignSpec, step: int) -> int:

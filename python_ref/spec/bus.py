@@ -69,7 +69,7 @@ class Interrupt(enum.IntFlag):
 
 def sample_words(spec: DesignSpec) -> int:
     """Return the number of words of a sample: its inputs, then its targets."""
-    return spec.network.n_in + spec.network.n_out
+    return spec.network.record_inputs + spec.network.n_out
 
 
 def stream_bits(spec: DesignSpec) -> int:
@@ -93,7 +93,7 @@ def wrapper_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
                 "sample",
                 2,
                 "w",
-                f"next word of a sample: {network.n_in} raw inputs, then {network.n_out} raw targets, in the low bits",
+                f"next word of a sample: {network.record_inputs} raw inputs, then {network.n_out} raw targets, in the low bits",
             ),
             ("sample_room", 3, "r", f"number of words, at most {room}, that sample can be written at once"),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,15 +13,27 @@ from python_ref.spec.formats import Cast, Formats
 from python_ref.spec.hardware import MAX_LANES, MAX_SMALL_ARRAY, Hardware
 from python_ref.spec.layout import Layout
 from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
-from python_ref.spec.network import Network
+from python_ref.spec.network import Network, Readout
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import WORD_BITS, Optimizer, Sgd
 from python_ref.spec.parts import Round, check_parts
 from python_ref.spec.perturbation import Kind, Perturbation, Trinomial
 from python_ref.spec.presentation import FACTOR_BITS, Presentation, measurements
 from python_ref.spec.schedule import Schedule
+from python_ref.spec.unrolled import Unrolled, check_unrolled
 
-__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
+__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "MachineKind"]
+
+
+class MachineKind(enum.Enum):
+    """Machines, each of which computes the steps of designs of one kind, in every model and in hardware."""
+
+    WEIGHT = "weight"
+    """Weights are perturbed."""
+    NODE = "node"
+    """Neurons are perturbed, in a network without state."""
+    SERIES = "series"
+    """Neurons are perturbed, in a network with state, over the frames of a sample."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class DesignSpec(LearningSpec):
         for check in (
             self._check_optimizer,
             lambda: check_parts(self.network, self.perturbation, self.schedule),
+            lambda: check_unrolled(self.network, self.perturbation, self.hardware),
             self._check_hardware,
             lambda: self.formats.check(self.network),
             self._check_amplitude,
@@ -71,8 +85,11 @@ class DesignSpec(LearningSpec):
 
     @property
     def _needs_gradient_memory(self) -> bool:
-        """Whether G is a sum: over the steps of an update, or in node perturbation over the presentations that end without an update."""
+        """Whether G is a sum: over the steps of an update, in node perturbation over the presentations that end without an update, or in
+        a network with state over the frames."""
         schedule = self.schedule
+        if self.series:
+            return True
         return schedule.sample_period % schedule.update_period != 0 if self.node else schedule.update_period > 1
 
     @property
@@ -87,6 +104,26 @@ class DesignSpec(LearningSpec):
                 raise unknown("Kind", self.perturbation.kind, "python_ref.spec.design.DesignSpec.node")
 
     @property
+    def series(self) -> bool:
+        """Whether a layer has state, so that a sample may be a series of frames."""
+        return self.network.framed > 0
+
+    @property
+    def machine(self) -> MachineKind:
+        """Machine that computes the steps of the design."""
+        return (MachineKind.SERIES if self.series else MachineKind.NODE) if self.node else MachineKind.WEIGHT
+
+    @cached_property
+    def unrolled(self) -> Unrolled:
+        """Network unrolled over its frames, of which one without state has one."""
+        return Unrolled.of(self.network, self.perturbation)
+
+    @property
+    def evaluations(self) -> int:
+        """Number of evaluations of neurons in a pass: one for each neuron, or in a network with state for each frame."""
+        return self.unrolled.evaluations
+
+    @property
     def one_visit(self) -> bool:
         """Whether one visit of the first layer gives the pre-activations of both passes of a step, as in weight perturbation.
 
@@ -97,7 +134,7 @@ class DesignSpec(LearningSpec):
     @property
     def quantities(self) -> int:
         """Number of perturbed quantities."""
-        return self.network.n_neurons if self.node else self.network.n_parameters
+        return self.unrolled.quantities if self.node else self.network.n_parameters
 
     @property
     def n_parameters(self) -> int:
@@ -111,8 +148,8 @@ class DesignSpec(LearningSpec):
 
     @property
     def draws(self) -> int:
-        """Number of words of signs of a sign vector: one per slot of a pass, or in node perturbation one per neuron."""
-        return self.network.n_neurons if self.node else self.layout.slots
+        """Number of words of signs of a sign vector: one per slot of a pass, or in node perturbation one per quantity."""
+        return self.quantities if self.node else self.layout.slots
 
     @property
     def rounding_words(self) -> int:
@@ -158,9 +195,9 @@ class DesignSpec(LearningSpec):
         if not self.node:
             raise ValueError("Kind of perturbation must be node, since only its steps form presentations, not weight")
         bits = 16 if self.hardware.lanes <= MAX_SMALL_ARRAY else 18
-        neurons, exponent = self.network.n_neurons, self.gradient_exponents[1]
+        quantities, exponent = self.quantities, self.gradient_exponents[1]
         scale = exponent + self._perturbed_log2
-        return Presentation(self.formats, self.schedule, self.code, neurons, self.cost_change_format, exponent, bits, self.round, scale)
+        return Presentation(self.formats, self.schedule, self.code, quantities, self.cost_change_format, exponent, bits, self.round, scale)
 
     @property
     def _octaves(self) -> dict[str, int]:
@@ -168,7 +205,7 @@ class DesignSpec(LearningSpec):
         if not self.node:
             power = 1 + 3 * max(self.network.sizes[:-1]) // 10
             return {"the inputs of a neuron": _half_log2(power), "the steps of an update": _half_log2(schedule.update_period)}
-        measured = measurements(schedule, self.code, self.network.n_neurons, self.round)
+        measured = measurements(schedule, self.code, self.quantities, self.round)
         presentations = -(-schedule.update_period // schedule.sample_period)
         return {"the measurements of a neuron": (measured - 1).bit_length(), "the samples of an update": _half_log2(presentations)}
 
@@ -191,7 +228,7 @@ class DesignSpec(LearningSpec):
         The number of lanes has no part in it, so that counters and signatures do not depend on that number.
         """
         every_input = all(layer.lists is None for layer in self.network.layers[1:])
-        one = self.node and self.code.single and len(self.network.layers) > 1
+        one = self.node and not self.series and self.code.single and len(self.network.layers) > 1
         return one and every_input and self.formats.activation.width < FACTOR_BITS
 
     @property
@@ -201,8 +238,9 @@ class DesignSpec(LearningSpec):
 
     @property
     def sample_width(self) -> int:
-        """Width of a word of the sample stream, in bits."""
-        return max(self.formats.input.width, self.formats.activation.width)
+        """Width of a word of the sample stream, in bits: of an input, a target, or the length of a series."""
+        length = self.network.frames.bit_length() if self.network.record_inputs > self.network.n_in else 0
+        return max(self.formats.input.width, self.formats.activation.width, length)
 
     @cached_property
     def digest(self) -> str:
@@ -230,26 +268,64 @@ class DesignSpec(LearningSpec):
                 **({"parts": self.perturbation.parts} if self.in_parts else {}),
                 **({"kinds": [each.kind.structure(each.n_in, each.n_out) for each in self.network.layers]} if self.network.kinds else {}),
                 **({"gradient_scale": self.gradient_scale} if self.optimizer.scales_update else {}),
+                **({"series": self._frames} if self.series else {}),
                 "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
             }
         )
 
+    @property
+    def _frames(self) -> dict[str, object]:
+        """What is fixed in a core of a network with state; the hold is a register."""
+        network = self.network
+        return {"frames": network.frames, "readout": network.readout, "held": network.held, "segments": self.unrolled.segments}
+
     # -- Formats, all exact except those that the user chose ------------------------------------------------------
 
+    def output_format(self, layer: int) -> Fixed:
+        """Return the format of a layer's outputs in a frame."""
+        return self.network.layers[layer].kind.output_format(self.formats.activation)
+
+    def state_format(self, layer: int) -> Fixed | None:
+        """Return the format of a layer's state, or None if it has none."""
+        return self.network.layers[layer].kind.state_format(self.formats.activation, self.formats.state)
+
+    def passed_format(self, layer: int) -> Fixed:
+        """Return the format of what a layer passes on: its outputs, or their sum over the frames."""
+        form, network = self.output_format(layer), self.network
+        if layer != network.framed - 1 or network.readout is Readout.LAST:
+            return form
+        return Fixed.covering(network.frames * form.min, network.frames * form.max, form.fraction_bits)
+
+    @property
+    def outputs_format(self) -> Fixed:
+        """Format of the outputs of the network."""
+        return self.passed_format(len(self.network.layers) - 1)
+
+    def operand_formats(self, layer: int) -> tuple[tuple[int, Fixed], ...]:
+        """Return the numbers and the formats of a layer's operands: its inputs, then its own outputs if it is recurrent."""
+        placed, inputs = self.network.layers[layer], self.passed_format(layer - 1) if layer else self.formats.input
+        if not placed.kind.recurrent:
+            return ((placed.fan_in, inputs),)
+        return (placed.n_in, inputs), (placed.n_out, self.output_format(layer))
+
     def operand_format(self, layer: int) -> Fixed:
-        """Return the format of the inputs of a layer."""
-        return self.formats.activation if layer else self.formats.input
+        """Return the format of a layer's operands: where they have several, the narrowest one that has the fraction bits of each."""
+        forms = [form for _, form in self.operand_formats(layer)]
+        fraction = max(form.fraction_bits for form in forms)
+        low = min(form.min << fraction - form.fraction_bits for form in forms)
+        high = max(form.max << fraction - form.fraction_bits for form in forms)
+        return forms[0] if len(forms) == 1 else Fixed.covering(low, high, fraction)
 
     def preactivation_format(self, layer: int) -> Fixed:
         """Return the exact format of a layer's pre-activations, perturbation included."""
-        weight, operand = self.formats.weight, self.operand_format(layer)
-        fan_in = self.network.layers[layer].fan_in
-        products = [w * x for w in (weight.min, weight.max) for x in (operand.min, operand.max)]
-        fraction = weight.fraction_bits + operand.fraction_bits
+        weight, common = self.formats.weight, self.operand_format(layer).fraction_bits
+        fraction = weight.fraction_bits + common
         delta = self.amplitude_raw(fraction) if self.node else 0
-        low = fan_in * min(products) + (weight.min << operand.fraction_bits) - delta
-        high = fan_in * max(products) + (weight.max << operand.fraction_bits) + delta
+        low, high = (weight.min << common) - delta, (weight.max << common) + delta
+        for count, form in self.operand_formats(layer):
+            ends = [w * x << common - form.fraction_bits for w in (weight.min, weight.max) for x in (form.min, form.max)]
+            low, high = low + count * min(ends), high + count * max(ends)
         return Fixed.covering(low, high, fraction)
 
     @property
@@ -267,7 +343,7 @@ class DesignSpec(LearningSpec):
     @property
     def residual_format(self) -> Fixed:
         """Exact format of y − y*."""
-        return self.formats.activation - self.formats.activation
+        return self.outputs_format - self.formats.activation
 
     @property
     def cost_format(self) -> Fixed:
@@ -343,7 +419,10 @@ class DesignSpec(LearningSpec):
         layers = range(len(self.network.layers))
         found = [("pre-activations", self.formats.weight.fraction_bits + self.operand_format(layer).fraction_bits) for layer in layers]
         for layer in self.network.layers:
-            found += [("the activation table", self.formats.table.fraction_bits)] if layer.activation.tabulated else []
+            if not layer.kind.activated:
+                found.append(("formats.state", self.formats.state.fraction_bits))
+            elif layer.activation.tabulated:
+                found.append(("the activation table", self.formats.table.fraction_bits))
         return found
 
     def _check_presentation(self) -> None:
@@ -367,7 +446,8 @@ class DesignSpec(LearningSpec):
     def _largest_source(self) -> tuple[float, str]:
         if not self.node:
             return super()._largest_source()
-        operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation))
+        forms = [self.operand_format(layer) for layer in range(len(self.network.layers))] if self.series else []
+        operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation, *forms))
         reach = max(1.0, operand) * self.presentation.largest_error
         if reach == 0:
             raise DesignError(
@@ -386,8 +466,11 @@ class DesignSpec(LearningSpec):
         found = [("formats.cost_change", self.cost_difference_format, self.cost_change_format)]
         for number, layer in enumerate(self.network.layers):
             form, source = layer.activation.form, self.preactivation_format(number)
-            found.append(("formats.activation", form.exact_format(source), self.formats.activation))
-            if layer.activation.tabulated:
+            if layer.kind.activated:
+                found.append(("formats.activation", form.exact_format(source), self.formats.activation))
+            else:
+                found.append(("formats.state", source, self.formats.state))
+            if layer.kind.activated and layer.activation.tabulated:
                 found.append(("formats.table", source, self.formats.table))
             if self.node and not self.direct_update:
                 found.append(("formats.gradient", self.error_product_format(number), self.gradient_format))

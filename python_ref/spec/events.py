@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
-from python_ref.spec.learning import LearningSpec
+from python_ref.spec.learning import FORWARD_KINDS, LearningSpec
 from python_ref.spec.number import Fixed
 
 __all__ = ["POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "event_fields", "event_kinds"]
@@ -21,7 +21,7 @@ POLYNOMIAL = 0xEDB88320
 """Polynomial of the signatures, which is that of CRC-32 with its highest power in the lowest bit."""
 
 
-UNSIGNED_FIELDS = ("bank", "outside")
+UNSIGNED_FIELDS = ("bank", "outside", "state_outside")
 """Last fields of a neuron in node perturbation, which no signature covers."""
 
 
@@ -101,6 +101,12 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         correlation : once per neuron and step, in order: s, and E after this step; in incremental probes of the perturbed neuron alone.
         error : once per neuron and presentation that ends, in order: err.
 
+        In a network with state, the passes of a step do not overlap, so that a neuron has no bank. The event neuron comes once per
+        evaluation, in the order of the evaluations of the sample's frames and then of the tail; it has the ``state`` after the frame, 0
+        without one, behind the activation; and as its last field whether the cast or the sum of the state was outside the range,
+        ``state_outside``. The events correlation and error come once per quantity, in order, but for those of segments of which the sample
+        has no frame. The event word comes when a word is changed for the last time in the presentation.
+
         A learner has the events of weight perturbation, without activations. In the place of the neurons, there is
 
         presented : once per word that is sent in a measured pass, in order: pass number, value.
@@ -109,7 +115,7 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         case LearnerSpec():
             fields = _learner_fields(spec)
         case DesignSpec():
-            fields = _node_fields(spec) if spec.node else _weight_fields(spec)
+            fields = _FIELDS[spec.machine](spec)
         case _:
             raise unknown("Design", spec, "python_ref.spec.events.event_fields")
     return {event: _packed(row) for event, row in fields.items()}
@@ -146,9 +152,30 @@ def _weight_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
 
 def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
     """Return the fields of the events of node perturbation, not yet placed; last are those of a neuron that signatures do not cover."""
+    return _presented_fields(spec, (*_neuron(spec), EventField("bank", 2), EventField("outside", 1)))
+
+
+def _series_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of a network with state, not yet placed."""
+    layers = range(len(spec.network.layers))
+    states = [form for form in map(spec.state_format, layers) if form is not None]
+    outputs = _any("activation", map(spec.output_format, layers))
+    values = EventField("preactivation", spec.accumulator_width, True), outputs, _any("state", states)
+    return _presented_fields(spec, (*values, EventField("outside", 1), EventField("state_outside", 1)))
+
+
+def _any(name: str, forms: Iterable[Fixed]) -> EventField:
+    """Return a field that holds the raw values of any of the formats."""
+    found = list(forms)
+    raw = Fixed.covering(min(form.min for form in found), max(form.max for form in found), 0)
+    return EventField(name, raw.width, raw.signed)
+
+
+def _presented_fields(spec: DesignSpec, neuron: tuple[EventField, ...]) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of presentations, with those of a neuron behind its pass number."""
     number = EventField("pass", (spec.passes - 1).bit_length())
     return {
-        "neuron": (number, *_neuron(spec), EventField("bank", 2), EventField("outside", 1)),
+        "neuron": (number, *neuron),
         "cost": (number, _field("cost", spec.cost_format)),
         "step": (
             _field("cost_change", spec.cost_change_format),
@@ -160,6 +187,10 @@ def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         "word": _stored(spec),
         "learned": _learned_counters(spec),
     }
+
+
+_FIELDS = {MachineKind.WEIGHT: _weight_fields, MachineKind.NODE: _node_fields, MachineKind.SERIES: _series_fields}
+"""Fields of the events of each machine."""
 
 
 def _neuron(spec: DesignSpec) -> tuple[EventField, ...]:
@@ -175,7 +206,7 @@ def _forward_counters(spec: DesignSpec) -> tuple[EventField, ...]:
 
 
 def _learned_counters(spec: LearningSpec) -> tuple[EventField, ...]:
-    counted = [kind for kind in spec.shown_saturations if kind not in ("activation", "cost_change")]
+    counted = [kind for kind in spec.shown_saturations if kind not in FORWARD_KINDS]
     counters = (EventField("updates", 32), EventField("writes", 48), EventField("changed", 48))
     return (*counters, *(EventField(f"saturated_{kind}", 32) for kind in counted), *_signature(spec))
 

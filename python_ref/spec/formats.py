@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from python_ref.spec.digest import UNLESS_DEFAULT
 from python_ref.spec.error import DesignError, check_member
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -53,6 +54,10 @@ class Formats:
     activation_cast, cost_change_cast, gradient_cast, weight_cast, error_cast : Cast
         Modes of the casts. ``gradient_cast`` applies to the broadcast, or in node perturbation to err·x; ``weight_cast`` applies to the
         update, and only it may be STOCHASTIC.
+    state : Fixed
+        Format of the state of a spiking neuron, signed, which holds the threshold 1.
+    state_cast : Cast
+        Modes of the cast of the current of a spiking neuron, which is its pre-activation, into ``state``.
     """
 
     input: Fixed = Fixed(False, 0, 8)
@@ -67,11 +72,13 @@ class Formats:
     gradient_cast: Cast = Cast(Rounding.FLOOR)
     weight_cast: Cast = Cast(Rounding.STOCHASTIC)
     error_cast: Cast = Cast(Rounding.HALF_EVEN)
+    state: Fixed = field(default=Fixed(True, 4, 10), metadata={UNLESS_DEFAULT: True})
+    state_cast: Cast = field(default=Cast(Rounding.HALF_EVEN), metadata={UNLESS_DEFAULT: True})
 
     def check(self, network: Network) -> None:
         """Refuse formats that cannot hold what the activations of a network produce, and casts that must not be stochastic."""
         activation = self.activation
-        used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
+        used = {layer.activation for layer in network.layers if layer.kind.activated}
         for function in sorted(used, key=lambda f: f.value):
             key = "network.output" if function is network.output else "network.hidden"
             if function.signed and not activation.signed:
@@ -99,7 +106,7 @@ class Formats:
                     f"a table of more than 2^{MAX_TABLE_BITS} entries is not built",
                     "Take fewer bits, such as 'SQ4.6'.",
                 )
-        for name in ("activation", "cost_change", "error", "gradient"):
+        for name in ("activation", "cost_change", "error", "gradient", "state"):
             if getattr(self, f"{name}_cast").rounding is Rounding.STOCHASTIC:
                 raise DesignError(
                     f"formats.rounding.{name}",
@@ -107,6 +114,14 @@ class Formats:
                     "only updates are rounded stochastically (weight, and momentum's own)",
                     "Take 'half-even' or 'floor'.",
                 )
+        unused = replace(self, state=Formats.state, state_cast=Formats.state_cast) != self
+        if unused and all(layer.kind.activated for layer in network.layers):
+            reason = "only spiking neurons have a state of its own format"
+            raise DesignError("formats.state", str(self.state), reason, 'Leave it and its modes out, or give a layer kind = "lif".')
+        for number, layer in enumerate(network.layers, 1):
+            state = layer.kind.state_format(activation, self.state)
+            if state is not None:
+                layer.kind.check_state(number, state)
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,9 @@ def words_of_sample(spec: LearningSpec) -> SampleWords:
             return SampleWords(1, 8, 1, 8)
         case DesignSpec():
             network, formats = spec.network, spec.formats
-            return SampleWords(network.n_in, formats.input.width, network.n_out, formats.activation.width)
+            # A length that the inputs of a series begin with needs all bits of a word of the stream.
+            width = formats.input.width if network.record_inputs == network.n_in else spec.sample_width
+            return SampleWords(network.record_inputs, width, network.n_out, formats.activation.width)
         case _:
             raise unknown("Design", spec, "python_ref.spec.frames.words_of_sample")
 
@@ -292,8 +294,8 @@ def read_payload(addresses: Sequence[int]) -> bytes:
 
 def sample_bytes(spec: DesignSpec) -> int:
     """Return the size of a packed sample in bytes: its words without gaps, padded to whole bytes."""
-    network, formats = spec.network, spec.formats
-    return -(-(network.n_in * formats.input.width + network.n_out * formats.activation.width) // 8)
+    sample = words_of_sample(spec)
+    return -(-(sample.inputs * sample.input_width + sample.targets * sample.target_width) // 8)
 
 
 def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
@@ -303,16 +305,16 @@ def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
     ----------
     spec : DesignSpec
         Design that determines the numbers of inputs and outputs and their formats.
-    words : array of integers, shape (samples, n_in + n_out)
-        Raw inputs and raw targets of each sample; only as many low bits as their formats have are sent.
+    words : array of integers, shape (samples, record_inputs + n_out)
+        Raw input words and raw targets of each sample; only as many low bits as :func:`words_of_sample` says are sent.
     """
-    n_in, n_out = spec.network.n_in, spec.network.n_out
-    rows = np.asarray(words)
-    if rows.ndim != 2 or rows.shape[1] != n_in + n_out or rows.dtype.kind not in "iu":
-        raise ValueError(f"Words must be integers of shape (samples, {n_in + n_out}), not {rows.dtype} of shape {rows.shape}")
+    sample = words_of_sample(spec)
+    rows, count = np.asarray(words), sample.inputs + sample.targets
+    if rows.ndim != 2 or rows.shape[1] != count or rows.dtype.kind not in "iu":
+        raise ValueError(f"Words must be integers of shape (samples, {count}), not {rows.dtype} of shape {rows.shape}")
     raw, parts = rows.astype(np.uint64) if rows.dtype.kind == "u" else rows.astype(np.int64).view(np.uint64), []
-    for columns, form in ((raw[:, :n_in], spec.formats.input), (raw[:, n_in:], spec.formats.activation)):
-        bits = columns[:, :, None] >> np.arange(form.width, dtype=np.uint64) & np.uint64(1)
+    for columns, width in ((raw[:, : sample.inputs], sample.input_width), (raw[:, sample.inputs :], sample.target_width)):
+        bits = columns[:, :, None] >> np.arange(width, dtype=np.uint64) & np.uint64(1)
         parts.append(bits.astype(np.uint8).reshape(len(rows), -1))
     return np.packbits(np.concatenate(parts, axis=1), axis=1, bitorder="little").tobytes()
 
@@ -320,12 +322,12 @@ def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
 def unpack_samples(spec: DesignSpec, data: bytes) -> np.ndarray:
     """Return the words of samples that :func:`pack_samples` packed.
 
-    The words are of their formats' width and unsigned (int64, shape (samples, n_in + n_out)).
+    The words are of the width that :func:`words_of_sample` says, and unsigned (int64, shape (samples, record_inputs + n_out)).
     """
     rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, sample_bytes(spec))
     bits = np.unpackbits(rows, axis=1, bitorder="little").astype(np.int64)
-    network, first, parts = spec.network, 0, []
-    for count, width in ((network.n_in, spec.formats.input.width), (network.n_out, spec.formats.activation.width)):
+    sample, first, parts = words_of_sample(spec), 0, []
+    for count, width in ((sample.inputs, sample.input_width), (sample.targets, sample.target_width)):
         parts.append(bits[:, first : first + count * width].reshape(len(rows), count, width) @ (1 << np.arange(width, dtype=np.int64)))
         first += count * width
     return np.concatenate(parts, axis=1)

@@ -21,16 +21,23 @@ from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, 
 from python_ref.spec.perturbation import CODES, Code, Perturbation, Trinomial
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["FIRST_KINDS", "SATURATION_KINDS", "LearningFormats", "LearningSpec"]
+__all__ = ["FIRST_KINDS", "FORWARD_KINDS", "SATURATION_KINDS", "LearningFormats", "LearningSpec"]
 
 FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
 """Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
-SATURATION_KINDS = (*FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
+FORWARD_KINDS = ("activation", "cost_change", "state")
+"""Kinds of casts of the passes of a step; the others are of learning."""
+
+_STATE = "state"
+"""Kind of the cast into the state of a spiking neuron, for which only a network with state has a counter."""
+
+SATURATION_KINDS = (*FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM), _STATE)
 """Kinds of casts whose saturations are counted, in the order of their counters. A counter counts values of existing neurons
 (activation), one value per step (cost_change), one per neuron and presentation (error), or values that reach existing parameters (the
 other kinds). The counter of the broadcast remains 0 in node perturbation, that of the error in weight perturbation. The kinds after the
-first eight are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable."""
+first eight are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable. The last kind is the
+state of spiking neurons, one value for each of their evaluations."""
 
 
 class LearningFormats(Protocol):
@@ -85,6 +92,11 @@ class LearningSpec(ABC):
     @abstractmethod
     def node(self) -> bool:
         """Whether neurons, rather than parameters, are perturbed."""
+
+    @property
+    def series(self) -> bool:
+        """Whether a sample is a series of frames, over which neurons keep a state."""
+        return False
 
     @property
     @abstractmethod
@@ -225,8 +237,9 @@ class LearningSpec(ABC):
     @property
     def shown_saturations(self) -> tuple[str, ...]:
         """Kinds of casts whose saturations appear in the core's events: the first eight without that of the other kind of perturbation
-        (broadcast or error), and the optimiser's state variables."""
+        (broadcast or error), the optimiser's state variables, and the state of neurons in a network with state."""
         own, other = {variable.name for variable in self.optimizer_state}, "broadcast" if self.node else "error"
+        own |= {_STATE} if self.series else set()
         return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in FIRST_KINDS or kind in own))
 
     @property

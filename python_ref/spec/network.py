@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from python_ref.spec.activations import Activation
+from python_ref.spec.digest import UNLESS_DEFAULT
 from python_ref.spec.error import DesignError, check_member, unknown
-from python_ref.spec.layers import DENSE, LayerKind
+from python_ref.spec.layers import DENSE, LAYER_KINDS, LayerKind
 
-__all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Initialization", "Layer", "Network", "Scheme"]
+__all__ = ["MAX_FRAMES", "MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Initialization", "Layer", "Network", "Readout", "Scheme"]
 
 MAX_LAYERS = 16
 """Maximum number of layers of a design."""
@@ -19,6 +20,17 @@ MAX_NEURONS = 4096
 """Maximum number of inputs, and of neurons in a layer, of a design."""
 MAX_PARAMETERS = 1 << 24
 """Maximum number of weights and biases of a design."""
+MAX_FRAMES = 1024
+"""Maximum number of frames of a sample."""
+
+
+class Readout(enum.Enum):
+    """What the layers behind the last layer with state receive from it, or what the network outputs if there are none."""
+
+    LAST = "last"
+    """Its outputs in the last frame."""
+    SUM = "sum"
+    """The sum of its outputs over all frames."""
 
 
 class Scheme(enum.Enum):
@@ -133,11 +145,17 @@ class Network:
         Distribution and seed of the initial parameters.
     kinds : tuple of LayerKind
         Kind of each layer; empty if all layers are dense, which is also what a tuple of dense layers becomes.
+    frames : int
+        T, the largest number of frames of a sample, 1 to :data:`MAX_FRAMES`.
+    readout : Readout
+        What the layers behind the last layer with state receive.
+    held : bool
+        Whether all frames of a sample have the same inputs, which the sample then has once.
 
     Raises
     ------
     DesignError
-        If a size is out of bounds, or a layer cannot be of its kind.
+        If a size is out of bounds, or a layer cannot be of its kind, or frames are given to a network without state.
     """
 
     sizes: tuple[int, ...]
@@ -145,10 +163,14 @@ class Network:
     output: Activation = Activation.IDENTITY
     initial: Initialization = Initialization()
     kinds: tuple[LayerKind, ...] = ()
+    frames: int = field(default=1, metadata={UNLESS_DEFAULT: True})
+    readout: Readout = field(default=Readout.LAST, metadata={UNLESS_DEFAULT: True})
+    held: bool = field(default=False, metadata={UNLESS_DEFAULT: True})
 
     def __post_init__(self) -> None:
         check_member("Hidden activation", self.hidden, Activation)
         check_member("Output activation", self.output, Activation)
+        check_member("Readout", self.readout, Readout)
         key = "network.layers"
         if not 2 <= len(self.sizes) <= MAX_LAYERS + 1:
             raise DesignError(
@@ -162,6 +184,7 @@ class Network:
                 key, list(self.sizes), f"every size is a whole number from 1 to {MAX_NEURONS}", "Change the size that is not."
             )
         self._check_kinds()
+        self._check_frames()
         if self.n_parameters > MAX_PARAMETERS:
             raise DesignError(
                 key,
@@ -181,6 +204,32 @@ class Network:
             object.__setattr__(self, "kinds", ())
         for layer in self.layers:
             layer.kind.check(layer.n_in, layer.n_out)
+
+    def _check_frames(self) -> None:
+        frames, key = self.frames, "network.frames"
+        if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= MAX_FRAMES:
+            raise DesignError(key, frames, f"it must be a whole number from 1 to {MAX_FRAMES}", "Take 16, say.")
+        if self.framed:
+            return
+        listed = " or ".join(f'kind = "{kind.name}"' for kind in LAYER_KINDS.values() if kind.stateful)
+        given = (
+            (key, frames, frames > 1, "without a layer with state, the last frame alone matters"),
+            ("network.readout", self.readout.value, self.readout is not Readout.LAST, "without a layer with state, there is one frame"),
+            ("network.held", self.held, self.held, "without a layer with state, there is one frame"),
+        )
+        for name, value, differs, reason in given:
+            if differs:
+                raise DesignError(name, value, reason, f"Leave it out, or give a layer {listed} in network.layers.")
+
+    @property
+    def framed(self) -> int:
+        """Number of layers that are evaluated in every frame: up to the last one with state, 0 if none has state."""
+        return max((number for number, kind in enumerate(self.kinds, 1) if kind.stateful), default=0)
+
+    @property
+    def record_inputs(self) -> int:
+        """Number of input words of a sample: n_in, or, of a series of frames that is not held, its length and then T·n_in inputs."""
+        return 1 + self.frames * self.n_in if self.framed and not self.held else self.n_in
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from python_ref.spec.digest import UNLESS_DEFAULT
 from python_ref.spec.error import DesignError, check_member
 
 __all__ = [
@@ -271,6 +272,11 @@ class Perturbation:
     parts : tuple of (int, int) or None
         Number of consecutive layers that a probe perturbs together, and number of probes of a round that perturb them, for each part of the
         network (:mod:`python_ref.spec.parts`); None perturbs all layers in every probe.
+    hold : int or None
+        H, the number of frames that one sign lasts in a network with state; None is T where the input is held, and 1 elsewhere.
+    segments : int or None
+        S, the number of signs of a neuron that a core is built for, where it is more than ⌈T/H⌉; None is ⌈T/H⌉. With it, a specification
+        describes a core whose register of H was set to a longer hold than that of its design file.
 
     Raises
     ------
@@ -285,6 +291,8 @@ class Perturbation:
     amplitude_log2: int = -6
     seed: int = 1
     parts: tuple[tuple[int, int], ...] | None = None
+    hold: int | None = field(default=None, metadata={UNLESS_DEFAULT: True})
+    segments: int | None = field(default=None, metadata={UNLESS_DEFAULT: True})
 
     def __post_init__(self) -> None:
         check_member("Kind", self.kind, Kind)

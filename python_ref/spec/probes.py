@@ -81,14 +81,39 @@ def probes(spec: LearningSpec) -> tuple[Probe, ...]:
 
 def _measured(spec: DesignSpec) -> list[Probe]:
     """Return the observables of the passes of a step."""
-    n, passes = spec.network.n_neurons, spec.passes
-    z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    passes = spec.passes
     which = "pass 0, 1 and 2" if passes == 3 else "pass 0 and 1"
+    neurons = _evaluated(spec, which) if spec.series else _once(spec, which)
     return [
-        Probe("preactivation", (passes, n), z, f"z of {which}, exact, by neuron"),
-        Probe("activation", (passes, n), (spec.formats.activation,), f"y of {which}, by neuron"),
+        *neurons,
         Probe("cost", (passes,), (spec.cost_format,), f"C of {which}"),
         Probe("cost_change", (1,), (spec.cost_change_format,), "C̃"),
+    ]
+
+
+def _once(spec: DesignSpec, which: str) -> list[Probe]:
+    """Return the observables of neurons that a pass evaluates once."""
+    shape = spec.passes, spec.network.n_neurons
+    z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    return [
+        Probe("preactivation", shape, z, f"z of {which}, exact, by neuron"),
+        Probe("activation", shape, (spec.formats.activation,), f"y of {which}, by neuron"),
+    ]
+
+
+def _evaluated(spec: DesignSpec, which: str) -> list[Probe]:
+    """Return the observables of neurons that a pass evaluates in every frame, and of those that it evaluates after the last one."""
+    shape, order = (spec.passes, spec.evaluations), f"of {which}, by evaluation, 0 in frames that the sample does not have"
+    z, y, state = [], [], []
+    for number in spec.unrolled.visits:
+        neurons = spec.network.layers[number].n_out
+        z += [spec.preactivation_format(number)] * neurons
+        y += [spec.output_format(number)] * neurons
+        state += [spec.state_format(number) or spec.output_format(number)] * neurons
+    return [
+        Probe("preactivation", shape, tuple(z), f"z {order}"),
+        Probe("activation", shape, tuple(y), f"y, or the spike of a lif neuron, {order}"),
+        Probe("state", shape, tuple(state), f"state after the frame {order}, and 0 of a neuron without state"),
     ]
 
 
@@ -102,12 +127,14 @@ def _sent(spec: LearnerSpec) -> list[Probe]:
 
 
 def _presented(spec: DesignSpec) -> list[Probe]:
-    """Return the observables that only node perturbation has, one value per neuron."""
-    n = spec.network.n_neurons
+    """Return the observables that only node perturbation has, one value per neuron, or per neuron and segment of the frames."""
+    n, order = spec.quantities, "by neuron"
+    if spec.series:
+        order = "by quantity, 0 in segments of which the sample has no frame"
     return [
-        Probe("sign", (n,), (Fixed(True, 2, 0),), "s, by neuron"),
-        Probe("error_sum", (n,), (spec.error_sum_format,), "E after this step, before the end of a presentation clears it, by neuron"),
-        Probe("error", (n,), (spec.error_format,), "err where the presentation ends, otherwise 0, by neuron"),
+        Probe("sign", (n,), (Fixed(True, 2, 0),), f"s, {order}"),
+        Probe("error_sum", (n,), (spec.error_sum_format,), f"E after this step, before the end of a presentation clears it, {order}"),
+        Probe("error", (n,), (spec.error_format,), f"err where the presentation ends, otherwise 0, {order}"),
     ]
 
 

@@ -178,6 +178,15 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
     return sorted([*others, *own], key=lambda row: row[1])
 
 
+def _series_rows(spec: LearningSpec, rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str, int, int, str, str]]:
+    """Return the registers with those of a network with state, or without them."""
+    if not isinstance(spec, DesignSpec) or not spec.series:
+        return [row for row in rows if row[0] != "saturated_state"]
+    frames, segments = spec.network.frames, spec.unrolled.segments
+    meaning = f"H in frames, from {-(-frames // segments)} to {frames}: that many frames have one sign; in force from RESTART"
+    return sorted([*rows, ("hold", 0x0E, 1, "w", meaning)], key=lambda row: row[1])
+
+
 def register_map(spec: LearningSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
@@ -217,6 +226,7 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
             if kind in kinds
         ),
     ]
+    rows = _series_rows(spec, rows)
     match spec:
         case LearnerSpec():
             rows = _learner_rows(rows)

@@ -16,7 +16,7 @@ from python_ref.spec.perturbation import CODES, Code
 __all__ = ["from_dict", "to_dict"]
 
 
-_TABLES: dict[type, dict[str, Any]] = {Code: CODES, Optimizer: OPTIMIZERS, LayerKind: LAYER_KINDS}
+_TABLES: dict[type, dict[str, Any]] = {Code: CODES, LayerKind: LAYER_KINDS, Optimizer: OPTIMIZERS}
 """Tables of the kinds whose members a description identifies by name."""
 
 

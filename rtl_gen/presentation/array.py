@@ -221,18 +221,19 @@ class NodeArray(wiring.Component):
     def _memories(self, m, slots, before):
         """Connect the host's access to the lanes' memories; return their addresses and enables, as signals shared and per lane."""
         spec, timing = self.spec, self.timing
-        rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, self.update)]
+        rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter)]
         if spec.gradient_memory:
-            rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
+            rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient))
         for variable in spec.optimizer_state:
-            rows.append((variable.name, variable.memory, timing.state_read, timing.state[variable.name], self.update))
+            rows.append((variable.name, variable.memory, timing.state_read, timing.state[variable.name]))
         word = Signal(32, name="host_word", reset_less=timing.fanout > 0)
         m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
         shared, per_lane = {"host_word": word, "host_mode": self.host_mode}, {}
         if spec.gradient_memory:
-            shared["gradient_clear"] = self.update & ~self.host_mode
+            shared["gradient_clear"] = self._updates(slots[timing.gradient]) & ~self.host_mode
         found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MAX_DIRECT_LANES)]
-        for name, memory, read, write, when in rows:
+        for name, memory, read, write in rows:
+            when = 1 if memory is Memory.GRADIENT else self._updates(slots[write - 1])
             stages = {"read": (slots[read], before[read]), "write": (slots[write], before[write])}
             if name == "parameter":
                 stages["read"], coming, bank = self._parameter_read(m, before)
@@ -269,9 +270,21 @@ class NodeArray(wiring.Component):
         m.d.sync += self.host_read_data.eq(chosen | self.host_error_sum)
         return shared, per_lane
 
+    def _updates(self, slot):
+        """Whether an update is due in an applying pass's slot."""
+        return self.update
+
+    def _ends_pass(self, slot):
+        """Whether a slot is the last one of its pass that is not padding."""
+        return ends_pass(self.spec, slot)
+
+    def _is_shown(self, slot):
+        """Whether the word of a slot is shown."""
+        return slot.real & slot.apply
+
     def _is_counted(self, slot):
         """Whether a slot's parameter counts; where the multiplier adds, one without an update does not change, and is in range."""
-        return slot.real & slot.apply & (self.update | self.lanes[0].fused)
+        return slot.real & slot.apply & (self._updates(slot) | self.lanes[0].fused)
 
     def _controls(self, slots, registered):
         """Operands, errors, and what the multipliers do with them, shared by the lanes."""
@@ -298,7 +311,7 @@ class NodeArray(wiring.Component):
         shared = self._controls(slots, registered)
         if not self.lanes[0].fused:
             at_update = slots[timing.update - 1]
-            shared["update_en"] = at_update.real & at_update.apply & self.update
+            shared["update_en"] = at_update.real & at_update.apply & self._updates(at_update)
             shared |= exponent_places(m, spec, self)
         if not spec.stochastic_bits:
             return shared, per_lane
@@ -330,7 +343,7 @@ class NodeArray(wiring.Component):
         count = Signal(range(spec.hardware.lanes + 1))
         m.d.sync += [
             applied.eq(slot.real & slot.apply),
-            updated.eq(slot.real & slot.apply & self.update),
+            updated.eq(slot.real & slot.apply & self._updates(slot)),
             count.eq(active_lanes(spec, slot)),
         ]
         mask = self._existing(m, slot)
@@ -365,20 +378,20 @@ class NodeArray(wiring.Component):
         spec, timing = self.spec, self.timing
         stage = timing.parameter
         slot, event = slots[stage], self.word_event
-        m.d.comb += [self.word_stb.eq(slot.real & slot.apply), self.word_last.eq(ends_pass(spec, slot))]
+        m.d.comb += [self.word_stb.eq(self._is_shown(slot)), self.word_last.eq(self._ends_pass(slot))]
         if self.lanes[0].fused:  # the parameter of a lane without a neuron is 0
             m.d.comb += [event.parameter[number].eq(lane.parameter) for number, lane in enumerate(self.lanes)]
         mask = self._existing(m, slots[stage - 1])
         for number, lane in enumerate(self.lanes if not self.lanes[0].fused else ()):
             kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
-            shown = {"parameter": Mux(self.update, lane.parameter, kept)}
+            shown = {"parameter": Mux(self._updates(slot), lane.parameter, kept)}
             if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             for name, valid_at in timing.state.items():
                 kept = delayed(m, getattr(lane, f"host_{name}"), stage - timing.gradient, f"old_{name}{number}")
                 updated = delayed(m, getattr(lane, name), stage - valid_at, f"{name}{number}")
-                shown[name] = Mux(self.update, updated, kept)
+                shown[name] = Mux(self._updates(slot), updated, kept)
             with m.If(mask[number]):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
         counted = slots[self.learned_latency - 1]
-        m.d.sync += self.learned_stb.eq(ends_pass(spec, counted) & counted.apply)
+        m.d.sync += self.learned_stb.eq(self._ends_pass(counted) & counted.apply)

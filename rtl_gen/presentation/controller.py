@@ -15,7 +15,7 @@ from rtl_gen.controller import Countdown, Period
 from rtl_gen.presentation.layouts import UNPERTURBED, part_shape
 from rtl_gen.slot import by_layer, delayed
 
-__all__ = ["PresentationController"]
+__all__ = ["PresentationController", "period_counters"]
 
 
 class _Run:
@@ -123,7 +123,7 @@ class PresentationController(wiring.Component):
         names = ("train", "infer", "stop", "restart", "loaded")
         commands = {name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in names}
         m.submodules.left = left = Countdown()
-        periods = self._periods(m, commands["restart"])
+        periods = period_counters(m, self, commands["restart"])
         inferring, needs_all = Signal(), Signal(init=1)  # needs_all: the next step begins a presentation with a new sample
         stopping, ends, sample_due, begins_one = Signal(), Signal(), Signal(), Signal()
         ending, in_flight, errors_ready = Signal(), Signal(range(3)), Signal()
@@ -275,17 +275,28 @@ class PresentationController(wiring.Component):
             if self.spec.two_sided:
                 m.d.sync += self.minus.eq(~self.minus)
 
-    def _periods(self, m, restart):
-        """Instantiate and connect the counters of the three periods."""
-        periods = {}
-        for name in ("perturbation", "sample", "update"):
-            adjustable = f"{name}_period" in adjustable_periods(self.spec)
-            # Without a gradient memory, τ_θ divides τ_x, so that it is the length of a presentation.
-            longest = self.spec.longest_presentation if name == "update" and not self.spec.gradient_memory else MAX_PERIOD
-            m.submodules[name] = period = periods[name] = Period(adjustable=adjustable, longest=longest)
-            m.d.comb += [
-                period.length.eq(getattr(self, f"{name}_period")),
-                period.advance.eq(self.advance),
-                period.restart.eq(restart),
-            ]
-        return periods
+
+def period_counters(m: Module, controller, restart) -> dict[str, Period]:
+    """Instantiate and connect the counters of the three periods of a controller of presentations; return them by name.
+
+    Parameters
+    ----------
+    m : Module
+        Module of the controller, which gets the counters as submodules.
+    controller : Component
+        Controller, with the ports of the lengths and the strobe ``advance``.
+    restart : Value
+        Strobe: the next step is the first one of all periods.
+    """
+    periods, spec = {}, controller.spec
+    for name in ("perturbation", "sample", "update"):
+        adjustable = f"{name}_period" in adjustable_periods(spec)
+        # Without a gradient memory, τ_θ divides τ_x, so that it is the length of a presentation.
+        longest = spec.longest_presentation if name == "update" and not spec.gradient_memory else MAX_PERIOD
+        m.submodules[name] = period = periods[name] = Period(adjustable=adjustable, longest=longest)
+        m.d.comb += [
+            period.length.eq(getattr(controller, f"{name}_period")),
+            period.advance.eq(controller.advance),
+            period.restart.eq(restart),
+        ]
+    return periods

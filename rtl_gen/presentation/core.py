@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.events import UNSIGNED_FIELDS
 from python_ref.spec.number import Fixed
 from python_ref.spec.registers import ERROR_SUMS
 from rtl_gen.activation import ActivationUnit
@@ -27,7 +30,7 @@ from rtl_gen.presentation.noise import noise_words
 from rtl_gen.presentation.operands import activation_banks
 from rtl_gen.presentation.perturbed import PerturbedNeuron
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
-from rtl_gen.presentation.signs import sign_source
+from rtl_gen.presentation.signs import RandomNeuronSigns, sign_source
 from rtl_gen.probe import event_layouts
 from rtl_gen.slot import delayed, in_last_layer
 
@@ -50,15 +53,7 @@ class NodeCore(wiring.Component):
     def __init__(self, spec: DesignSpec, *, starved_port: bool = False):
         self.spec = spec
         self.starved_port = starved_port
-        self.applying = applying(spec)
-        self.array = self.applying.array
-        self.errors = error_unit(spec)
-        timing = self.array.timing
-        depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + ActivationUnit.latency - 1
-        # The lanes take a group's errors one cycle before its first product.
-        error_cycles = self.errors.error_latency - (timing.weight - 1)
-        self.sequencer = self.applying.sequencer(depth=depth, error_cycles=error_cycles, error_pace=self.errors.pace)
-        self.contract = self.applying.contract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
+        self._plan()
         events = event_layouts(spec)
         super().__init__(
             {
@@ -71,6 +66,24 @@ class NodeCore(wiring.Component):
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
         )
+
+    def _plan(self) -> None:
+        """Choose the blocks on whose latencies the cycles of passes depend."""
+        spec = self.spec
+        self.applying = applying(spec)
+        self.array = self.applying.array
+        self.errors = error_unit(spec)
+        depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + ActivationUnit.latency - 1
+        self.sequencer = self.applying.sequencer(depth=depth, error_cycles=self._error_cycles, error_pace=self.errors.pace)
+        self.contract = self.applying.contract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
+
+    @property
+    def _error_cycles(self) -> int:
+        """Cycles of a group of an applying pass beyond the number of neurons in the next one, so that their errors arrive in time.
+
+        The lanes take a group's errors one cycle before its first product.
+        """
+        return self.errors.error_latency - (self.array.timing.weight - 1)
 
     @staticmethod
     def sum_widths(spec: DesignSpec) -> dict[str, int]:
@@ -107,7 +120,7 @@ class NodeCore(wiring.Component):
         """Number of bits in the memories of E, the kept pre-activations, random signs, and rounding noise."""
         neurons = spec.network.n_neurons
         bits = max(2, neurons) * spec.error_sum_format.width + kept_words(spec) * spec.accumulator_width
-        signs = 4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0
+        signs = RandomNeuronSigns.memory_bits(spec) if spec.sign_generators else 0
         return bits + signs + noise_words(spec) * spec.stochastic_bits
 
     @property
@@ -122,8 +135,8 @@ class NodeCore(wiring.Component):
 
     # -- Composition ---------------------------------------------------------------------------------------------
 
-    def elaborate(self, platform):
-        m = Module()
+    def _blocks(self) -> dict[str, Any]:
+        """Return the blocks of the core, by their names."""
         spec = self.spec
         blocks = {
             "controller": self.applying.controller(spec, replay_wait=self._waits[0], sweep_wait=self._waits[1]),
@@ -144,6 +157,11 @@ class NodeCore(wiring.Component):
             blocks["noise"] = self.applying.noise(spec)
         if has_full_layers(spec):
             blocks["perturbed"] = PerturbedNeuron(spec)
+        return blocks
+
+    def elaborate(self, platform):
+        m = Module()
+        blocks = self._blocks()
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
         self._idle = delayed(m, ~blocks["controller"].busy, 1, "host_mode", reset_less=False)
@@ -225,9 +243,7 @@ class NodeCore(wiring.Component):
 
     def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, multiplier, answer_check, **_):
         """Connect pre-activations to activations, and activations to the operands, the cost and the answer check."""
-        spec, neuron, output = self.spec, activation.neuron_o, Signal()
-        unperturbed = is_unperturbed(neuron.bank)
-        first, second = (~unperturbed & ~neuron.minus, neuron.minus) if spec.two_sided else (unperturbed, ~unperturbed)
+        neuron, output = activation.neuron_o, Signal()
         m.d.comb += [
             activation.neuron.eq(neurons.neuron),
             activation.z.eq(neurons.z),
@@ -235,17 +251,25 @@ class NodeCore(wiring.Component):
             operands.y.eq(activation.y),
             # A target is read one cycle before its output is valid.
             operands.target_neuron.eq(delayed(m, neurons.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
-            output.eq(neuron.valid & in_last_layer(spec, neuron)),
+            output.eq(neuron.valid & in_last_layer(self.spec, neuron)),
+        ]
+        self._connect_outputs(m, output, neuron, activation.y, operands.target, controller, cost, answer_check, multiplier)
+
+    def _connect_outputs(self, m, output, neuron, y, target, controller, cost, answer_check, multiplier):
+        """Connect the outputs of the network, which have a strobe, to the cost and the answer check."""
+        spec, unperturbed = self.spec, is_unperturbed(neuron.bank)
+        first, second = (~unperturbed & ~neuron.minus, neuron.minus) if spec.two_sided else (unperturbed, ~unperturbed)
+        m.d.comb += [
             cost.stb.eq(output),
             cost.last.eq(neuron.last),
             cost.first.eq(first),
             cost.second.eq(second),
-            cost.y.eq(activation.y),
-            cost.target.eq(operands.target),
+            cost.y.eq(y),
+            cost.target.eq(target),
             answer_check.stb.eq(output & unperturbed & controller.check_answer),
             answer_check.last.eq(neuron.last),
-            answer_check.y.eq(activation.y),
-            answer_check.target.eq(operands.target),
+            answer_check.y.eq(y),
+            answer_check.target.eq(target),
             cost.square.eq(multiplier.o),
         ]
         errors = self.errors
@@ -266,12 +290,7 @@ class NodeCore(wiring.Component):
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
         """Connect the costs of the probes to the errors, and the errors to the lanes."""
-        latency = CostUnit.cost_latency(self.spec)
-        to_change = CostUnit.latency(self.spec) - latency
-        neuron = activation.neuron_o
-        self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
-        self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
-        self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
+        to_change = self._follow_costs(m, activation.neuron_o, cost)
         m.d.comb += [
             controller.cost_stb.eq(cost.cost_stb),
             controller.settled_stb.eq(delayed(m, cost.cost_stb & controller.training, to_change, "settled_stb", reset_less=False)),
@@ -299,6 +318,15 @@ class NodeCore(wiring.Component):
             ]
         if self.spec.in_parts:
             m.d.comb += [errors.clear.eq(controller.clear), errors.part.eq(signs.sweep_part)]
+
+    def _follow_costs(self, m, neuron, cost) -> int:
+        """Let the pass of a cost follow it from the pass's last neuron; return the cycles from a cost to the cost change."""
+        latency = CostUnit.cost_latency(self.spec)
+        to_change = CostUnit.latency(self.spec) - latency
+        self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
+        self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
+        self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
+        return to_change
 
     def _connect_streams(self, m, blocks):
         """Connect the rounding noise to the lanes, and the loaded states to all random streams."""
@@ -371,7 +399,7 @@ class NodeCore(wiring.Component):
             self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, ~is_unperturbed(neuron.bank))),
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
-            self.probe_neuron.bank.eq(self._shown_bank(neuron)),
+            *self._shown_fields(activation),
             self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
@@ -399,12 +427,16 @@ class NodeCore(wiring.Component):
                 if name in built:
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
 
-    def _shown_bank(self, neuron):
-        """Bank in which a neuron is shown: in incremental probes 1 for the perturbed one, unless it is an output, and 0 for others."""
+    def _shown_fields(self, activation):
+        """Statements that connect the fields of a neuron that not every core has.
+
+        In incremental probes, it is shown in bank 1 if it is the perturbed one, unless it is an output, and in bank 0 if not.
+        """
+        neuron = activation.neuron_o
         if not self.spec.incremental:
-            return neuron.bank
+            return [self.probe_neuron.bank.eq(neuron.bank)]
         perturbed = neuron.replayed if has_full_layers(self.spec) else neuron.layer == 0
-        return Mux(is_unperturbed(neuron.bank), UNPERTURBED, perturbed)
+        return [self.probe_neuron.bank.eq(Mux(is_unperturbed(neuron.bank), UNPERTURBED, perturbed))]
 
     def _signatures(self, m, neuron_shown, cost_shown, array, activation, cost, errors, host, registers) -> tuple[int, int]:
         """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""
@@ -412,7 +444,8 @@ class NodeCore(wiring.Component):
         spec = self.spec
         if not spec.hardware.signature:
             return 2, 1
-        neuron = Value.cast(self.probe_neuron)[: event_layouts(spec)["neuron"]["bank"].offset]
+        unsigned_fields = [field.offset for name, field in event_layouts(spec)["neuron"] if name in UNSIGNED_FIELDS]
+        neuron = Value.cast(self.probe_neuron)[: min(unsigned_fields)]
         widths = (len(neuron), len(Value.cast(self.probe_cost)), len(cost.cost_change))
         m.submodules.forward_signature = forward = ForwardSignature(*widths, in_parts=in_parts)
         learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.error), in_parts=in_parts)

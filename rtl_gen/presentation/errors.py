@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
@@ -65,12 +66,15 @@ class ErrorUnit(wiring.Component):
 
     pace = 1
 
+    strobes: ClassVar[tuple[str, ...]] = ("change_stb", "final", "next_group")
+    """Names of the strobes, and of what is valid with one."""
+
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         super().__init__(
             {
                 **self._ports,
-                **{name: In(1) for name in ("change_stb", "final", "next_group")},
+                **{name: In(1) for name in self.strobes},
                 "cost_change": In(shape_of(spec.cost_change_format)),
                 "exponent": In(signed(8)),
                 "error": Out(shape_of(spec.error_format)),
@@ -120,7 +124,7 @@ class ErrorUnit(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.sums = store = memory.Memory(
-            shape=shape_of(spec.error_sum_format), depth=max(2, spec.network.n_neurons), init=[], attrs=NO_READ_WRITE_CHECK
+            shape=shape_of(spec.error_sum_format), depth=max(2, spec.quantities), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         words, word = error_sum_words(spec), Signal(signed(64))

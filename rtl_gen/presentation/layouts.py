@@ -45,7 +45,8 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
     tail : unsigned(1)
         The group is the last one of its layer.
     begin : unsigned(1)
-        The slot is the first one of its pass; or of a layer, in incremental probes that compute layers in full.
+        The slot is the first one of its pass; or of a layer, in incremental probes that compute layers in full; or of a frame, in a
+        network with state.
     apply : unsigned(1)
         The slot applies the errors of a presentation, unlike one of a forward pass.
     minus : unsigned(1)
@@ -58,9 +59,15 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         Number of the layer, from 0.
     single : unsigned(1)
         The slot is the only one of its group, for the one input that changes; in incremental probes that compute other layers in full.
+    initial, final : unsigned(1)
+        The frame is the first one of the pass, or the last one, which the tail belongs to; in a network with state, whose every frame has
+        a slot with ``begin``.
+    turns, recurrent : unsigned(1)
+        The operand is the last input of a recurrent layer, or an output of the frame before; in a network with state.
     """
     flags = ["real", "first", "last", "tail", "begin", "apply", "minus", *(["measure"] if spec.just_in_time else [])]
     flags += ["single"] if has_full_layers(spec) else []
+    flags += ["initial", "final", "turns", "recurrent"] if spec.series else []
     layers = len(spec.network.layers)
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "bank": unsigned(2), "layer": unsigned(max(1, (layers - 1).bit_length()))}

@@ -17,7 +17,7 @@ __all__ = ["InputNoise", "RenewedNoise", "noise_words"]
 
 def noise_words(spec: DesignSpec) -> int:
     """Return the number of random words of an update: one for each operand of each layer, and for its biases."""
-    return sum(layer.fan_in + 1 for layer in spec.network.layers)
+    return spec.layout.places
 
 
 class InputNoise(wiring.Component):
@@ -86,13 +86,17 @@ class InputNoise(wiring.Component):
             m.d.sync += place.eq(Mux(jumps, by_layer(starts, slot.layer), following))
         with m.If(place == count - 1):
             m.d.sync += filling.eq(0)
-        with m.If(slot.begin & ~slot.apply):
+        with m.If(self._begins(slot) & ~slot.apply):
             m.d.sync += [filling.eq(stale), place.eq(0), stale.eq(0)]
         with m.If(self._ages(applies) | self.load_en):
             m.d.sync += stale.eq(1)
         with m.If(draws | loads):
             m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m
+
+    def _begins(self, slot):
+        """Whether a slot is the first one of its pass."""
+        return slot.begin
 
     def _renewed(self, m, place, filling, applies):
         """Place of the word that is written, and whether one is drawn for it."""

@@ -15,7 +15,7 @@ from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, neuron
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
-__all__ = ["Operands", "activation_banks", "multiple"]
+__all__ = ["Operands", "activation_banks", "gathered", "multiple", "sample_memories"]
 
 
 def activation_banks(spec: DesignSpec) -> int:
@@ -103,18 +103,9 @@ class Operands(wiring.Component):
             loader.discard.eq(self.discard),
             self.available.eq(loader.available),
         ]
-        address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
-        stored = {}
-        for name, form, depth in (
-            ("inputs", spec.formats.input, spec.sample_buffers * spec.network.n_in),
-            ("targets", spec.formats.activation, spec.sample_buffers * spec.network.n_out),
-        ):
-            m.submodules[name] = store = memory.Memory(shape=shape_of(form), depth=max(2, depth), init=[], attrs=NO_READ_WRITE_CHECK)
-            write, stored[name] = store.write_port(), store.read_port()
-            enable = delayed(m, getattr(loader, f"{name[:-1]}_en"), 1, f"{name}_en", reset_less=False)
-            m.d.comb += [write.addr.eq(address), write.data.eq(word), write.en.eq(enable)]
-        self._fetch(m, stored["inputs"], self._activations(m), loader.buffer)
-        self._target(m, stored["targets"], loader.buffer)
+        inputs, targets = sample_memories(m, spec, loader)
+        self._fetch(m, inputs, self._activations(m), loader.buffer)
+        self._target(m, targets, loader.buffer)
         return m
 
     def _activations(self, m):
@@ -221,20 +212,11 @@ class Operands(wiring.Component):
         """Register the sum of ``addend`` and the one of ``terms`` that is selected, or its ``negative``, as ``x``."""
         total = Signal.like(x, name=f"{name}total")
         selected = Signal(x.shape(), name=f"{name}operand", reset_less=True)
-        m.d.sync += selected.eq(Cat(*self._gathered(m, terms, x.shape(), name)) ^ negative.replicate(len(selected)))
+        m.d.sync += selected.eq(Cat(*gathered(m, terms, x.shape(), name)) ^ negative.replicate(len(selected)))
         # An extra bit below the lowest one generates the carry.
         carry = delayed(m, negative, 1, f"{name}carry")
         m.d.comb += total.eq((Cat(Const(1, 1), selected).as_signed() + Cat(carry, addend).as_signed()) >> 1)
         m.d.sync += x.eq(total)
-
-    def _gathered(self, m, terms, shape, name=""):
-        """Bits of the one value that is selected, 0 if none is; gates select it in few levels, as a chain of multiplexers does not."""
-        values = []
-        for number, (value, select) in enumerate(terms):
-            wide = Signal(shape, name=f"{name}term{number}")
-            m.d.comb += wide.eq(value)
-            values.append(wide & select.replicate(len(wide)).as_signed())
-        return [Cat(value[bit] for value in values).any() for bit in range(shape.width)]
 
     def _moved(self, m, when, late=0):
         """Activation of the perturbed hidden neuron, from ``late`` and one cycles after it until the next one; 0 unless ``when``."""
@@ -255,6 +237,43 @@ class Operands(wiring.Component):
         with m.If(neuron.valid & in_last_layer(spec, neuron)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
         m.d.comb += [targets.addr.eq(multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]
+
+
+def sample_memories(m: Module, spec: DesignSpec, loader: SampleLoader):
+    """Build the memories of inputs and of targets, which the loader writes; return the read port of each."""
+    address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
+    stored = {}
+    for name, form, depth in (
+        ("inputs", spec.formats.input, spec.sample_buffers * spec.network.record_inputs),
+        ("targets", spec.formats.activation, spec.sample_buffers * spec.network.n_out),
+    ):
+        m.submodules[name] = store = memory.Memory(shape=shape_of(form), depth=max(2, depth), init=[], attrs=NO_READ_WRITE_CHECK)
+        write, stored[name] = store.write_port(), store.read_port()
+        enable = delayed(m, getattr(loader, f"{name[:-1]}_en"), 1, f"{name}_en", reset_less=False)
+        m.d.comb += [write.addr.eq(address), write.data.eq(word), write.en.eq(enable)]
+    return stored["inputs"], stored["targets"]
+
+
+def gathered(m: Module, terms, shape, name: str = ""):
+    """Bits of the one value that is selected, 0 if none is; gates select it in few levels, as a chain of multiplexers does not.
+
+    Parameters
+    ----------
+    m : Module
+        Module to which the gates are added.
+    terms : list of (Value, Value)
+        Values, each with the bit that selects it.
+    shape : Shape
+        Shape of the result, which holds every value.
+    name : str
+        Prefix of the names of the signals.
+    """
+    values = []
+    for number, (value, select) in enumerate(terms):
+        wide = Signal(shape, name=f"{name}term{number}")
+        m.d.comb += wide.eq(value)
+        values.append(wide & select.replicate(len(wide)).as_signed())
+    return [Cat(value[bit] for value in values).any() for bit in range(shape.width)]
 
 
 def multiple(size: int, number, count: int):

@@ -7,7 +7,7 @@ correlated. Each pass refers to its sign vector by the bank of its activations.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.registers import phase_bits
 from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, source_class
-from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
+from rtl_gen.presentation.layouts import part_shape, sign_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
 __all__ = ["CountedNeuronSigns", "NeuronSigns", "RandomNeuronSigns", "sign_source"]
@@ -59,7 +59,7 @@ class NeuronSigns(wiring.Component):
         self.spec = spec
         self.generators = spec.code.generators(1)
         self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
-        index = neuron_layout(spec)["index"].shape
+        index = unsigned(max(1, (spec.quantities - 1).bit_length()))
         super().__init__(
             {
                 **({"column": Out(index), "sweep_column": Out(index)} if spec.incremental else {}),
@@ -106,16 +106,27 @@ class NeuronSigns(wiring.Component):
 class RandomNeuronSigns(NeuronSigns):
     """Random signs: a generator writes the sign vector of the next step into a memory, one neuron per cycle.
 
-    The memory has room for four vectors: those of the three steps in progress, and the next one.
+    The memory has room for four vectors: those of the three steps in progress, and the next one. Where the steps do not overlap, it has
+    room for two.
     """
+
+    @staticmethod
+    def vector_bits(spec: DesignSpec) -> int:
+        """Number of bits of the number of a vector in the memory."""
+        return 1 if spec.series else 2
+
+    @staticmethod
+    def memory_bits(spec: DesignSpec) -> int:
+        """Number of bits in the memory of the vectors."""
+        return 1 << RandomNeuronSigns.vector_bits(spec) + max(1, (spec.quantities - 1).bit_length())
 
     def elaborate(self, platform):
         m = Module()
         spec, (generator,) = self.spec, self.generators
-        count, bits = spec.network.n_neurons, len(self.index)
-        m.submodules.vectors = store = memory.Memory(shape=1, depth=4 << bits, init=[], attrs=NO_READ_WRITE_CHECK)
+        count, bits, numbers = spec.quantities, len(self.index), self.vector_bits(spec)
+        m.submodules.vectors = store = memory.Memory(shape=1, depth=1 << numbers + bits, init=[], attrs=NO_READ_WRITE_CHECK)
         write, stream, sweep = store.write_port(), store.read_port(), store.read_port()
-        vector, filled, place = Signal(2), Signal(2), Signal(range(max(2, count)))
+        vector, filled, place = Signal(numbers), Signal(numbers), Signal(range(max(2, count)))
         enabled, filling, odd = Signal(init=1), Signal(), Signal()
         state = Signal(generator.degree, reset_less=True)
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)

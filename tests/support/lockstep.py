@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.cost import aligned, correct, cost
 from python_ref.fixed.machine import State, initial_state, step
 from python_ref.fixed.network import forward
+from python_ref.fixed.series import unroll
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import event_kinds
 from python_ref.spec.perturbation import Kind
@@ -28,6 +29,7 @@ from sim.program import Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
+from tests.support.series_designs import random_series_samples
 
 __all__ = [
     "Lockstep",
@@ -37,7 +39,9 @@ __all__ = [
     "fields_of",
     "neurons_in_order",
     "run_lockstep",
+    "samples_of",
     "shown_events",
+    "stream_table",
 ]
 
 SAMPLES = 6
@@ -58,6 +62,10 @@ class ShownStep(NamedTuple):
         Whether the step is the first one of a run, or of a presentation, so that its first probe uses bank 0.
     saturated : int
         Number of activations out of range in these passes.
+    state_saturated : int
+        Number of states out of range in these passes, in a network with state.
+    length, hold : int
+        Number of frames of the sample, and number of frames that a sign lasts.
     """
 
     observed: dict[str, np.ndarray]
@@ -65,6 +73,9 @@ class ShownStep(NamedTuple):
     ends: bool
     restarts: bool
     saturated: int
+    state_saturated: int = 0
+    length: int = 1
+    hold: int = 1
 
 
 class Lockstep:
@@ -115,10 +126,11 @@ class Lockstep:
             unperturbed = due or n % schedule.update_period == 0 or (self.spec.two_sided and not self.spec.node)
             passes = tuple(range(0 if unperturbed else 1, self.spec.passes))
             ends = schedule.begins(n + 1) or not self.spec.node
-            before = self.state.counters[COUNTERS.index("saturated_activation")]
+            places, before = [COUNTERS.index(f"saturated_{kind}") for kind in ("activation", "state")], self.state.counters
             self.state, observed = step(self.spec, self.state, self.sample)
-            saturated = int(observed["counter"][COUNTERS.index("saturated_activation")] - before)
-            self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, saturated))
+            saturated = (observed["counter"] - before)[places].tolist()
+            frames = self.spec.unrolled.length_of(self.sample[0]), self.spec.unrolled.hold
+            self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, *saturated, *frames))
             self.costs = [int(value) for value in observed["cost"][-2:]]
 
     def infer(self, samples: int) -> None:
@@ -126,11 +138,13 @@ class Lockstep:
         host.infer(self.spec, self.link, samples)
         for _ in range(samples if self.comparing else 0):
             inputs, targets = next(self.stream)
-            _, y, _ = forward(self.spec, self.state.parameters, inputs)
-            outputs = y[-self.spec.network.n_out :]
+            if self.spec.series:
+                outputs = unroll(self.spec, self.state.parameters, (inputs, targets)).outputs
+            else:
+                outputs = forward(self.spec, self.state.parameters, inputs)[1][-self.spec.network.n_out :]
             right = correct(self.spec, outputs, targets)
             if self.spec.passes == 2:
-                self.costs[0] = int(cost(outputs, targets))
+                self.costs[0] = int(cost(*aligned(self.spec, outputs, targets)))
             counters = self.state.counters.copy()
             counters[COUNTERS.index("correct")] += right
             self.state = replace(self.state.with_load(), counters=counters)
@@ -156,6 +170,7 @@ class Lockstep:
         """Back to step 0 with another seed and, with ``spec``, other periods and rates."""
         self.spec = spec or self.spec
         host.set_periods(self.spec, self.link)
+        host.set_hold(self.spec, self.link)
         host.restart(self.spec, self.link, seed)
         self.steps = 0
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
@@ -184,7 +199,8 @@ class Lockstep:
 
     def check_registers(self) -> None:
         """Read all that the core has learned and counted: it is what the model has."""
-        counters = {name: self.read(name) for name in COUNTERS}
+        built = register_map(self.spec)
+        counters = {name: self.read(name) if name in built else 0 for name in COUNTERS}
         contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in self.spec.memories}
         costs = self.read("cost"), self.read("cost_change"), self.read("signature")
         sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
@@ -198,7 +214,7 @@ class Lockstep:
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
         if self.history:
             assert costs[0] == self.costs[0] | self.costs[1] << 64
-            width = 32 * register_map(self.spec)["cost_change"].words
+            width = 32 * built["cost_change"].words
             assert costs[1] == int(self.history[-1].observed["cost_change"][0]) & (1 << width) - 1
         forward_signature, learned_signature = self.state.signature
         assert costs[2] == forward_signature | learned_signature << 32
@@ -237,7 +253,7 @@ def run_lockstep(
         Random stalls of all streams.
     """
     parameters = random_parameters(rng, spec)
-    inputs, targets = random_samples(rng, spec, SAMPLES)
+    inputs, targets = samples_of(rng, spec, SAMPLES)
     order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
 
     def attempt(link: Any) -> Lockstep:
@@ -245,7 +261,7 @@ def run_lockstep(
 
     recorder = ProgramLink()
     scenario(attempt(recorder))
-    program = recorder.program(sample_table(spec, inputs, targets), order)
+    program = recorder.program(stream_table(spec, inputs, targets), order)
     shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
     second = attempt(ReplayLink(outcome.responses))
     scenario(second)
@@ -253,10 +269,27 @@ def run_lockstep(
     return outcome
 
 
+def samples_of(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raw input words (int64, shape (count, record_inputs)) and targets (shape (count, n_out)) of random samples."""
+    return (random_series_samples if spec.series else random_samples)(rng, spec, count)
+
+
+def stream_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Words of the sample stream, also of a series with a length that a host refuses to send: 0, or above T."""
+    if spec.network.record_inputs == spec.network.n_in:
+        return sample_table(spec, inputs, targets)
+    sent = inputs.copy()
+    sent[:, 0] = [spec.unrolled.length_of(each) for each in inputs]
+    table = sample_table(spec, sent, targets)
+    table[:, 0] = inputs[:, 0]
+    return table
+
+
 def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, dict[str, np.ndarray]]) -> None:
     """Fail where the events of a core, as :func:`fields_of` gives them, differ from the history of a :class:`Lockstep`."""
     expected = expected_events(spec, history)
     outside = shown["neuron"].pop("outside", None)
+    states_outside = shown["neuron"].pop("state_outside", None)
     for event in event_kinds(spec):
         assert expected[event].keys() == shown[event].keys()
         for name, values in expected[event].items():
@@ -264,6 +297,12 @@ def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, 
             assert found.shape == values.shape, f"{len(found)} events of {event} rather than {len(values)}"
             np.testing.assert_array_equal(found, values, err_msg=f"{event}.{name}")
     if outside is None:
+        return
+    if spec.series:
+        firsts = np.cumsum([0, *(len(each.passes) * len(_shown_evaluations(spec, each.length)) for each in history)])
+        for found, name in ((outside, "saturated"), (states_outside, "state_saturated")):
+            counts = [int(found[first:last].sum()) for first, last in pairwise(firsts)]
+            assert counts == [getattr(each, name) for each in history], name
         return
     in_time = np.empty(len(outside), dtype=np.int64)
     in_time[np.argsort(_banks(spec, history), kind="stable")] = outside[:, 0]
@@ -353,14 +392,43 @@ def _banks(spec: DesignSpec, history: list[ShownStep]) -> list[int]:
     return found
 
 
-def _correlated(spec: DesignSpec, observed: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Values of the neurons that a step correlates: of all, or in incremental probes and in those of parts of the perturbed ones."""
+def _shown_evaluations(spec: DesignSpec, length: int) -> np.ndarray:
+    """Numbers of the evaluations of a pass of so many frames, in their order."""
+    behind = spec.network.frames * spec.unrolled.framed_neurons
+    return np.array([*range(length * spec.unrolled.framed_neurons), *range(behind, behind + spec.unrolled.tail_neurons)])
+
+
+def _shown_quantities(spec: DesignSpec, shown: ShownStep) -> np.ndarray:
+    """Numbers of the quantities of the sample of a step, in their order."""
+    behind, used = spec.unrolled.segments * spec.unrolled.framed_neurons, -(-shown.length // shown.hold)
+    return np.array([*range(used * spec.unrolled.framed_neurons), *range(behind, behind + spec.unrolled.tail_neurons)])
+
+
+def _correlated(spec: DesignSpec, shown: ShownStep, name: str) -> np.ndarray:
+    """Values of the neurons that a step correlates: of all, or in incremental probes and in those of parts of the perturbed ones; in a
+    network with state of the quantities that the sample has."""
+    observed = shown.observed
+    if spec.series:
+        return observed[name][_shown_quantities(spec, shown)]
     return observed[name][observed["sign"] != 0] if spec.incremental or _in_parts(spec) else observed[name]
 
 
 def _in_parts(spec: DesignSpec) -> bool:
     """Whether a probe perturbs a part of the network."""
     return spec.perturbation.parts is not None and len(spec.perturbation.parts) > 1
+
+
+def _evaluations(spec: DesignSpec, history: list[ShownStep]) -> dict[str, list[int]]:
+    """Fields of the neurons of a network with state, in their order."""
+    names = ("preactivation", "activation", "state")
+    found: dict[str, list[int]] = {name: [] for name in ("pass", *names)}
+    for shown in history:
+        which = _shown_evaluations(spec, shown.length)
+        for number in shown.passes:
+            found["pass"] += [number] * len(which)
+            for name in names:
+                found[name] += shown.observed[name][number][which].tolist()
+    return found
 
 
 def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dict[str, np.ndarray]]:
@@ -378,18 +446,23 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
     passes = [(shown.observed, number) for shown in history for number in shown.passes]
     every, ended = [shown.observed for shown in history], [shown.observed for shown in history if shown.ends]
     found: dict[str, dict[str, np.ndarray]] = {event: {} for event in event_kinds(spec)}
-    ordered = [each for shown in history for each in neurons_in_order(spec, shown.observed, shown.passes)]
-    for column, name in enumerate(("pass", "preactivation", "activation")):
-        found["neuron"][name] = rows([each[column] for each in ordered], 1)
+    if spec.series:
+        found["neuron"] = {name: rows(values, 1) for name, values in _evaluations(spec, history).items()}
+    else:
+        ordered = [each for shown in history for each in neurons_in_order(spec, shown.observed, shown.passes)]
+        for column, name in enumerate(("pass", "preactivation", "activation")):
+            found["neuron"][name] = rows([each[column] for each in ordered], 1)
     found["cost"]["pass"] = rows([number for _, number in passes], 1)
     found["cost"]["cost"] = rows([observed["cost"][number] for observed, number in passes], 1)
     found["step"]["cost_change"] = rows([observed["cost_change"] for observed in every], 1)
     if spec.node:
-        found["neuron"]["bank"] = rows(_banks(spec, history), 1)
-        found["neuron"] = _by_bank(found["neuron"])
+        if not spec.series:
+            found["neuron"]["bank"] = rows(_banks(spec, history), 1)
+            found["neuron"] = _by_bank(found["neuron"])
         for name in ("sign", "error_sum"):
-            found["correlation"][name] = rows([value for observed in every for value in _correlated(spec, observed, name).tolist()], 1)
-        found["error"]["error"] = rows([observed["error"] for observed in ended], 1)
+            found["correlation"][name] = rows([value for shown in history for value in _correlated(spec, shown, name).tolist()], 1)
+        errors = [_correlated(spec, shown, "error") if spec.series else shown.observed["error"] for shown in history if shown.ends]
+        found["error"]["error"] = rows([value for each in errors for value in each.tolist()], 1)
     else:
         found["word"]["broadcast"] = rows([observed["broadcast"] for observed in every], 1)
         found["word"]["sign"] = rows([placed(observed["sign"]) for observed in every], lanes)
@@ -401,7 +474,7 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
     for column, name in enumerate(COUNTERS):
         if name.startswith("saturated_") and name not in shown_kinds:
             continue
-        if spec.node and name == "saturated_activation":  # which the neurons show
+        if spec.node and name in ("saturated_activation", "saturated_state"):  # which the neurons show
             continue
         at_step = name in shown_at_steps
         found["step" if at_step else "learned"][name] = rows([each["counter"][column] for each in (every if at_step else ended)], 1)

@@ -18,7 +18,7 @@ from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import parse, parse_any
 from python_ref.spec.activations import Activation
 from python_ref.spec.learner import LearnerSpec, Outside
-from python_ref.spec.network import Scheme
+from python_ref.spec.network import Readout, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd, ShiftAdam
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode
@@ -40,6 +40,9 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "network.output": (lambda d: d.spec.network.output, Activation.IDENTITY, ""),
     "network.architecture": (lambda d: d.float_only.architecture, "dense", ""),
     "network.width": (lambda d: d.float_only.width, 1, ""),
+    "network.frames": (lambda d: d.spec.network.frames, 1, ""),
+    "network.held": (lambda d: d.spec.network.held, False, ""),
+    "network.readout": (lambda d: d.spec.network.readout, Readout.LAST, ""),
     "network.seed": (lambda d: d.spec.network.initial.seed, 1, ""),
     "network.scheme": (lambda d: d.spec.network.initial.scheme, Scheme.HE, ""),
     "network.scale": (lambda d: d.spec.network.initial.scale, 0.5, ""),
@@ -47,6 +50,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (SequentialCode(), "sequential"), ""),
     "perturbation.layerwise": (lambda d: d.float_only.layerwise, False, ""),
     "perturbation.amplitude": (lambda d: d.spec.perturbation.amplitude_log2, -6, ""),
+    "perturbation.hold": (lambda d: d.spec.perturbation.hold, None, ""),
     "perturbation.seed": (lambda d: d.spec.perturbation.seed, 1, ""),
     "schedule.perturbation_period": (lambda d: d.spec.schedule.perturbation_period, 1, ""),
     # one probe of each of the 11 neurons
@@ -75,6 +79,9 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     # With 32 − 1 − 4 − 9 = 18 fraction bits θ − err·x has 32 bits; |∂C/∂z| < 4 at a rate of 2⁻⁵ needs ±2⁻³, which is as fine.
     "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -2, 18)), ""),
     "formats.gradient": (lambda d: (d.spec.formats.gradient, d.spec.gradient_format), (None, Fixed(True, 4, 20)), ""),
+    "formats.state": (lambda d: d.spec.formats.state, Fixed(True, 4, 10), ""),
+    "formats.rounding.state": (lambda d: d.spec.formats.state_cast.rounding, Rounding.HALF_EVEN, ""),
+    "formats.overflow.state": (lambda d: d.spec.formats.state_cast.overflow, Overflow.SATURATE, ""),
     "formats.rounding.activation": (lambda d: d.spec.formats.activation_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.cost_change": (lambda d: d.spec.formats.cost_change_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.error": (lambda d: d.spec.formats.error_cast.rounding, Rounding.HALF_EVEN, ""),
@@ -115,6 +122,8 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "data.header": (lambda d: d.data.header, None, ""),
     "data.delimiter": (lambda d: d.data.delimiter, None, ""),
     "data.decimal": (lambda d: d.data.decimal, None, ""),
+    "data.series": (lambda d: d.data.series, None, ""),
+    "data.input_values": (lambda d: d.data.input_values, (0.0, 1.0), ""),
     "data.target_scaling": (lambda d: d.data.target_scaling, Scaling.COLUMN, ""),
     "data.scaling": (lambda d: d.data.scaling, Scaling.RANGE, ""),
     "data.target_values": (lambda d: d.data.target_values, (0.0, 1.0), ""),

@@ -51,6 +51,11 @@ def other_values() -> dict[str, str]:
         "name": '"other"',
         "network.layers": "[4, 5, 2]",
         "network.hidden": '"tanh"',
+        "network.held": "false",
+        "network.readout": '"last"',
+        "formats.state": '"SQ5.9"',
+        "data.series": '"id"',
+        "data.input_values": "[-1, 1]",
         "network.output": '"relu"',
         "network.scheme": '"zero"',
         "network.scale": "0.75",
@@ -129,7 +134,12 @@ def other_bases(base: str) -> dict[str, str]:
     analog = base.replace('[optimizer]\nname = "momentum"\n', "") + weight + '[learning]\nform = "analog"\n'
     external = base + weight + '[external]\ncommand = "x"\nparameters = 9\n'
     learner = "[network]\nexternal = 4\n[schedule]\nlearning_rate = -3\n"
+    spiking = base.replace("[4, 6, 2]", '[4, {neurons = 6, kind = "lif", leak = 2}, 2]\nframes = 16')
+    series = spiking.replace('"npz"', '"csv"').replace("x.npz", "x.csv")
     return {
+        **dict.fromkeys(("network.frames", "network.held", "network.readout", "perturbation.hold", "formats.state"), spiking),
+        **dict.fromkeys(("formats.rounding.state", "formats.overflow.state"), spiking),
+        "data.series": series,
         **dict.fromkeys(("network.external", *OUTSIDE_KEYS), learner),
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
         **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined", "optimizer.square_format"), shift),

@@ -173,6 +173,7 @@ def test_shares_of_saturated_casts_by_hand(kind: str, estimates: int) -> None:
         "error": estimates * 5,  # every neuron in every estimate
         "update": 4 * 23,
         "weight": 4 * 23,
+        "state": 30 * 5,  # every neuron in every evaluation; none of them spikes
     }
     assert set(casts) == set(SATURATION_KINDS)
     saturated = {kind: 1 + number for number, kind in enumerate(casts)}

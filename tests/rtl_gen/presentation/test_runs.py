@@ -15,11 +15,10 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import SequentialCode
 from python_ref.spec.registers import Command
 from rtl_gen.core import contract
-from sim.program import ReplayLink, sample_table
+from sim.program import ReplayLink
 from tests.support.core_bench import CoreBench, run_bench
-from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
-from tests.support.lockstep import Lockstep, compare_events
+from tests.support.lockstep import Lockstep, compare_events, samples_of, stream_table
 from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import node_design, two_multipliers
 
@@ -57,9 +56,9 @@ class Scene:
         self.spec, self.rng = spec or DESIGNS[name], random.Random(f"{name} {seed}")
         reach = 1 << self.spec.formats.weight.fraction_bits - 1  # so that neither neurons nor parameters stay at their limits
         self.parameters = np.array([self.rng.randint(-reach, reach) for _ in range(self.spec.network.n_parameters)])
-        inputs, targets = random_samples(self.rng, self.spec, SAMPLES)
+        inputs, targets = samples_of(self.rng, self.spec, SAMPLES)
         order = [self.rng.randrange(SAMPLES) for _ in range(3_000)]
-        table = sample_table(self.spec, inputs, targets).tolist()
+        table = stream_table(self.spec, inputs, targets).tolist()
         self.words = (word for k in order for word in table[k])
         self.model = Lockstep(self.spec, ReplayLink([]), ((inputs[k], targets[k]) for k in order), self.parameters)
 
