@@ -238,9 +238,15 @@ class LearningSpec(ABC):
     def shown_saturations(self) -> tuple[str, ...]:
         """Kinds of casts whose saturations appear in the core's events: the first eight without that of the other kind of perturbation
         (broadcast or error), the optimiser's state variables, and the state of neurons in a network with state."""
-        own, other = {variable.name for variable in self.optimizer_state}, "broadcast" if self.node else "error"
-        own |= {_STATE} if self.series else set()
-        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in FIRST_KINDS or kind in own))
+        other = "broadcast" if self.node else "error"
+        return tuple(kind for kind in self.counted_saturations if kind != other)
+
+    @property
+    def counted_saturations(self) -> tuple[str, ...]:
+        """Kinds of casts for which the core has a counter: the first eight, the optimiser's state variables, and the state of neurons in a
+        network with state."""
+        own = {*FIRST_KINDS, *(variable.name for variable in self.optimizer_state), *([_STATE] if self.series else [])}
+        return tuple(kind for kind in SATURATION_KINDS if kind in own)
 
     @property
     def code(self) -> Code:

@@ -15,7 +15,7 @@ from typing import Protocol
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
-from python_ref.spec.learning import FIRST_KINDS, SATURATION_KINDS, LearningSpec
+from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
 from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
@@ -179,9 +179,9 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
 
 
 def _series_rows(spec: LearningSpec, rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str, int, int, str, str]]:
-    """Return the registers with those of a network with state, or without them."""
+    """Return the registers, with that of a network with state if there is one."""
     if not isinstance(spec, DesignSpec) or not spec.series:
-        return [row for row in rows if row[0] != "saturated_state"]
+        return rows
     frames, segments = spec.network.frames, spec.unrolled.segments
     meaning = f"H in frames, from {-(-frames // segments)} to {frames}: that many frames have one sign; in force from RESTART"
     return sorted([*rows, ("hold", 0x0E, 1, "w", meaning)], key=lambda row: row[1])
@@ -190,7 +190,6 @@ def _series_rows(spec: LearningSpec, rows: list[tuple[str, int, int, str, str]])
 def register_map(spec: LearningSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
-    kinds = {*FIRST_KINDS, *(variable.name for variable in spec.optimizer_state)}
     most, without, whole = "", "only 1", ""
     scaled = "; of shift-Adam r + b, log2 of the rate and of the bias correction" if spec.optimizer.scales_update else ""
     if isinstance(spec, DesignSpec) and spec.node:
@@ -223,7 +222,7 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
         *(
             (f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}")
             for i, kind in enumerate(SATURATION_KINDS)
-            if kind in kinds
+            if kind in spec.counted_saturations
         ),
     ]
     rows = _series_rows(spec, rows)
