@@ -235,7 +235,7 @@ def test_the_fixed_model_knows_nothing_of_the_float_side() -> None:
 
 def test_the_oracles_share_nothing_with_the_models() -> None:
     """They import the description of a design, other oracles, and nothing that computes."""
-    names = ("oracle", "float_oracle", "probe_oracle", "probe_signature", "learner_oracle")
+    names = ("oracle", "float_oracle", "probe_oracle", "series_oracle", "probe_signature", "learner_oracle")
     oracles = {f"tests.support.{name}" for name in names}
     for name in names:
         shared = {found for found in imports(ROOT / f"tests/support/{name}.py") if found.split(".")[0] in OURS}
