@@ -470,11 +470,30 @@ class Sequential:
             If an activation has no slope.
         """
         outputs, records = self.trace(theta, inputs)
-        found = np.zeros(self.n_parameters, theta.dtype)
-        for place, error, windows in self._backward(theta, records, slopes(outputs)):
+        return self._gradient(theta, records, slopes(outputs))[0], outputs
+
+    def backward(self, theta: np.ndarray, trace: list[_Record], slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ∂/∂θ of ΣC over the samples (shape (P,)), and ∂C/∂x of the inputs (shape (B, n_in)), from ∂C/∂y (shape (B, n_out)).
+
+        Raises
+        ------
+        ValueError
+            If an activation has no slope, or the first layer no parameters.
+        """
+        first = self._places[0]
+        if first.weights is None:
+            raise ValueError("The first layer must have parameters, for slopes of the inputs")
+        found, error = self._gradient(theta, trace, slopes)
+        inputs = first.layer.fold(self._weights(first, theta)[:, 1:].T @ error, first.shape)
+        return found, inputs.reshape(-1, inputs.shape[-1]).T
+
+    def _gradient(self, theta: np.ndarray, records: list[_Record], slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ∂/∂θ of ΣC, and ∂C/∂z of the first layer with parameters (shape (neurons, positions·B))."""
+        found, error = np.zeros(self.n_parameters, theta.dtype), slopes
+        for place, error, windows in self._backward(theta, records, slopes):
             own = self._weights(place, found)
             own[:, 1:], own[:, 0] = error @ windows.T, error.sum(axis=1)
-        return found, outputs
+        return found, error
 
     def errors(
         self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]

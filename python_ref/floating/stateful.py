@@ -101,7 +101,7 @@ class Leaky:
     Parameters
     ----------
     n_out : int
-        Number of neurons.
+        Number of neurons, each with a state of its own.
     activation : Activation
         Function f applied to each pre-activation.
     leak : int
@@ -144,7 +144,7 @@ class Lif:
     Parameters
     ----------
     n_out : int
-        Number of neurons.
+        Number of neurons, each with a state of its own.
     leak : int
         k, the number of places of the shift.
     steepness : float
