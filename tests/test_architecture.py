@@ -27,7 +27,7 @@ ALLOWED = {
     "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial", "litex"},
     "mgd_hw": {
         *PACKAGES,
-        *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn"),
+        *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn", "mnist1d"),
         *(
             "tomlkit",
             "distributed",
@@ -72,7 +72,7 @@ COMPILED = {"python_ref/compiled.py"}
 
 HEAVY = {
     *("numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pandas", "pooch"),
-    *("tomlkit", "distributed", "pyarrow", "systemrdl", "onnx", "google"),
+    *("tomlkit", "distributed", "pyarrow", "systemrdl", "onnx", "google", "mnist1d"),
 }
 """What may be imported only where it is used: it takes longer than the command line may."""
 

@@ -52,6 +52,10 @@ class Task:
         Whether ``data.path`` is required, and whether it is permitted.
     any_answers : bool
         Whether the answers are whatever the user's file holds: classes of any name, or real numbers.
+    regression : bool
+        Whether the answers of a generated task are real numbers.
+    series : bool
+        Whether a sample is a series of frames.
     """
 
     inputs: int | None = None
@@ -62,6 +66,8 @@ class Task:
     needs_path: bool = False
     takes_path: bool = False
     any_answers: bool = False
+    regression: bool = False
+    series: bool = False
 
 
 TASKS = {
@@ -76,6 +82,12 @@ TASKS = {
     "csv": Task(scaling=Scaling.COLUMN, test_fraction=0.2, needs_path=True, takes_path=True, any_answers=True),
     "npz": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True),
     "random": Task(),
+    "recall": Task(test_fraction=0.2, series=True),
+    "temporal-xor": Task(None, (1, 2), series=True),
+    "delayed-recall": Task(test_fraction=0.2, series=True),
+    "adding": Task(None, (1,), test_fraction=0.2, regression=True, series=True),
+    "rate-digits": Task(None, (10,), test_fraction=0.2, series=True),
+    "mnist1d": Task(None, (10,), test_fraction=None, series=True),
 }
 """Tasks by the name that ``data.task`` selects."""
 
@@ -118,7 +130,7 @@ class DataSpec:
     validation_fraction : float
         Share of the training samples that :func:`mgd_hw.data.load` holds out for choosing settings if ``validate`` is true.
     split_seed : int
-        Seed of the random choice of test and validation samples.
+        Seed of the random choice of test and validation samples, and of samples that are drawn.
     stratify : bool
         Whether each class keeps its share in the test samples and the validation samples.
     train_samples, test_samples : int or None
@@ -127,6 +139,8 @@ class DataSpec:
         Whether each epoch visits the training samples in a new random order.
     shuffle_seed : int
         Seed of the random order of the training samples.
+    frames : int
+        Number of frames of a sample of a generated series; ``n_in`` are the inputs of all of them.
     """
 
     task: str
@@ -151,6 +165,7 @@ class DataSpec:
     test_samples: int | None = None
     shuffle: bool = True
     shuffle_seed: int = 1
+    frames: int = 1
 
     def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> Refusal:
         """Return the error about a key of the design file."""

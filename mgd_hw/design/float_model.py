@@ -14,6 +14,7 @@ from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
     from python_ref.floating.analog import AnalogLearner
+    from python_ref.floating.attention import Attention
     from python_ref.floating.codes import Code
     from python_ref.floating.estimators import Estimator
     from python_ref.floating.layers import Sequential
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
 
 
-def network(design: Design) -> Sequential:
+def network(design: Design) -> Sequential | Attention:
     """Return the network of a design, including the variation of its neurons."""
     from dataclasses import replace
 
     from python_ref.floating import of_design
     from python_ref.floating.layers import Variation
-    from python_ref.floating.networks import NETWORKS
+    from python_ref.floating.networks import NETWORKS, attention
 
     float_only, device = design.float_only, dict(design.float_only.device)
+    if float_only.architecture == "attention":
+        return attention(float_only.sizes, float_only.frames, design.spec.network.hidden, design.spec.network.output)
     ideal = of_design.network(design.spec) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
     spread = device.get("activation_variation", 0.0)
     return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal

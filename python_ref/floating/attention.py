@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from python_ref.floating.layers import Sequential
-from python_ref.floating.passes import Block, total
+from python_ref.floating.passes import Block, of_all_nodes, total
 
 __all__ = ["Attended", "Attention"]
 
@@ -139,7 +139,7 @@ class Attention:
 
     def _shifts(self, shift: np.ndarray) -> list[np.ndarray]:
         """Return the perturbations of the query, the keys and the values, a column per sample, and those of the dense layers."""
-        found, first = [], 0
+        shift, found, first = of_all_nodes(shift, self.n_nodes), [], 0
         for block in self.nodes[:3]:
             found.append(shift[:, first : first + block.size].T.reshape(*block.shape, -1))
             first += block.size
@@ -152,15 +152,7 @@ class Attention:
     def trace(
         self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: Attended | None = None
     ) -> tuple[np.ndarray, Attended]:
-        """Return the outputs and the values of the pass; see :class:`~python_ref.floating.passes.NodePass`.
-
-        Raises
-        ------
-        ValueError
-            If ``shift`` does not have all nodes.
-        """
-        if shift is not None and shift.shape[1] != self.n_nodes:
-            raise ValueError(f"A perturbation must be of all {self.n_nodes} nodes, not of {shift.shape[1]!r}")
+        """Return the outputs and the values of the pass; see :class:`~python_ref.floating.passes.NodePass`."""
         *own, behind = self._weights(theta)
         if base is not None:
             asking, answering, products = base.asking, base.answering, base.products

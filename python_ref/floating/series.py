@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from python_ref.floating.passes import Block, total
+from python_ref.floating.passes import Block, of_all_nodes, total
 from python_ref.floating.stateful import Evaluation, FramedLayer
 
 __all__ = ["Series", "Unrolled"]
@@ -177,16 +177,8 @@ class Series:
     def trace(
         self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: Unrolled | None = None
     ) -> tuple[np.ndarray, Unrolled]:
-        """Return the outputs and the values of the pass; see :class:`~python_ref.floating.passes.NodePass`.
-
-        Raises
-        ------
-        ValueError
-            If ``shift`` does not have all nodes.
-        """
-        if shift is not None and shift.shape[1] != self.n_nodes:
-            raise ValueError(f"A perturbation must be of all {self.n_nodes} nodes, not of {shift.shape[1]!r}")
-        weights, moved = self._weights(theta), None if shift is None else shift.T
+        """Return the outputs and the values of the pass; see :class:`~python_ref.floating.passes.NodePass`."""
+        weights, moved = self._weights(theta), None if shift is None else of_all_nodes(shift, self.n_nodes).T
         if base is not None:
             fed, active = base.fed, base.active
             frames = [records[0].operands[: self.inputs] for records in base.frames]
@@ -241,7 +233,7 @@ class Series:
 
     def correlate(self, trace: Unrolled, errors: np.ndarray) -> np.ndarray:
         """Return the sum over samples and frames of error times operand (shape (P,))."""
-        found, wanted = np.zeros(self.n_parameters, errors.dtype), errors.T
+        found, wanted = np.zeros(self.n_parameters, errors.dtype), of_all_nodes(errors, self.n_nodes).T
         weights, at = self._weights(found), 0
         for segment in range(self.segments):
             frames = range(segment * self.hold, min(self.frames, (segment + 1) * self.hold))

@@ -144,6 +144,12 @@ def test_what_a_perturbed_pass_takes_over_is_right(name: str, summed: bool) -> N
     _, base = network.trace(theta, x)
     wanted, _ = network.trace(theta, x, shift)
     np.testing.assert_allclose(network.trace(theta, x, shift, base)[0], wanted, atol=1e-12)
+    some = network.n_nodes - 3
+    wanted_of_some, _ = network.trace(theta, x, np.pad(shift[:, some:], ((0, 0), (some, 0))))
+    np.testing.assert_array_equal(network.trace(theta, x, shift[:, some:], base)[0], wanted_of_some)
+    np.testing.assert_array_equal(
+        network.correlate(base, shift[:, some:]), network.correlate(base, np.pad(shift[:, some:], ((0, 0), (some, 0))))
+    )
     for number, row in enumerate(x):
         _, own = network.trace(theta, row[None])
         np.testing.assert_allclose(network.trace(theta, row[None], shift, own)[0][number], wanted[number], atol=1e-12)
@@ -154,6 +160,3 @@ def test_what_is_no_network_of_frames_is_refused() -> None:
         Series(2, (Memoryless(Dense(2)),), 3)
     with pytest.raises(ValueError, match="must last 1 to 3 frames, not 4"):
         Series(2, (Leaky(2),), 3, hold=4)
-    network = Series(2, (Leaky(2),), 3)
-    with pytest.raises(ValueError, match="must be of all 6 nodes, not of 2"):
-        network.trace(np.zeros(network.n_parameters), np.zeros((1, 6)), np.zeros((1, 2)))
