@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.design.description import Design
-from python_ref.spec.error import naming, unknown
+from python_ref.spec.error import Refusal, naming, unknown
 from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     from python_ref.floating.learner import Learner
     from python_ref.floating.objectives import CrossEntropy, SquaredError
     from python_ref.floating.passes import Measurable
+    from python_ref.floating.series import Series
 
 __all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
 
 
-def network(design: Design) -> Sequential | Attention:
-    """Return the network of a design, including the variation of its neurons."""
+def network(design: Design) -> Sequential | Series | Attention:
+    """Return the network of a design, including the variation of its neurons.
+
+    Raises
+    ------
+    Refusal
+        If the neurons vary, and the network has state.
+    """
     from dataclasses import replace
 
     from python_ref.floating import of_design
-    from python_ref.floating.layers import Variation
+    from python_ref.floating.layers import Sequential, Variation
     from python_ref.floating.networks import NETWORKS, attention
 
     float_only, device = design.float_only, dict(design.float_only.device)
@@ -38,7 +45,12 @@ def network(design: Design) -> Sequential | Attention:
         return attention(float_only.sizes, float_only.frames, design.spec.network.hidden, design.spec.network.output)
     ideal = of_design.network(design.spec) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
     spread = device.get("activation_variation", 0.0)
-    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
+    if not spread:
+        return ideal
+    if not isinstance(ideal, Sequential):
+        reason = "the neurons of a network with state are all ideal"
+        raise Refusal(reason, "Remove it.", file=design.path, key="device.activation_variation", value=spread)
+    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1)))
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:

@@ -438,7 +438,7 @@ class Sequential:
                     assert z is not None
                     if shifted:
                         assert shift is not None
-                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(z.shape)
+                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(*place.nodes, -1)
                         moved = True
                     record = record._replace(y=_activate(place.layer.activation, z, self._part(place), own))
             records.append(record)

@@ -133,7 +133,8 @@ class NodePass(ForwardPass, Protocol):
         shift : array, shape (B, N), or None
             Perturbation that is added to each pre-activation of each sample; or, of shape (B, n), to those of the last n nodes alone.
         base : trace or None
-            Trace of the unperturbed pass at the same θ and inputs; values that do not depend on ``shift`` need not be computed again.
+            Trace of the unperturbed pass at the same θ and inputs; values that do not depend on ``shift`` need not be computed again. That
+            of a single sample takes any number of perturbations, and each row of the outputs is then the sample with one of them.
         """
         ...
 
