@@ -54,8 +54,8 @@ class Task:
         Whether the answers are whatever the user's file holds: classes of any name, or real numbers.
     regression : bool
         Whether the answers of a generated task are real numbers.
-    series : bool
-        Whether a sample is a series of frames.
+    in_frames : bool
+        Whether samples are generated as series of frames, which a network without frames takes at once.
     """
 
     inputs: int | None = None
@@ -67,7 +67,7 @@ class Task:
     takes_path: bool = False
     any_answers: bool = False
     regression: bool = False
-    series: bool = False
+    in_frames: bool = False
 
 
 TASKS = {
@@ -82,12 +82,12 @@ TASKS = {
     "csv": Task(scaling=Scaling.COLUMN, test_fraction=0.2, needs_path=True, takes_path=True, any_answers=True),
     "npz": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True),
     "random": Task(),
-    "recall": Task(test_fraction=0.2, series=True),
-    "temporal-xor": Task(None, (1, 2), series=True),
-    "delayed-recall": Task(test_fraction=0.2, series=True),
-    "adding": Task(None, (1,), test_fraction=0.2, regression=True, series=True),
-    "rate-digits": Task(None, (10,), test_fraction=0.2, series=True),
-    "mnist1d": Task(None, (10,), test_fraction=None, series=True),
+    "recall": Task(test_fraction=0.2, in_frames=True),
+    "temporal-xor": Task(None, (1, 2), in_frames=True),
+    "delayed-recall": Task(test_fraction=0.2, in_frames=True),
+    "adding": Task(None, (1,), test_fraction=0.2, regression=True, in_frames=True),
+    "rate-digits": Task(None, (10,), test_fraction=0.2, in_frames=True),
+    "mnist1d": Task(None, (10,), test_fraction=None, in_frames=True),
 }
 """Tasks by the name that ``data.task`` selects."""
 
@@ -139,8 +139,8 @@ class DataSpec:
         Whether each epoch visits the training samples in a new random order.
     shuffle_seed : int
         Seed of the random order of the training samples.
-    frames : int
-        Number of frames of a sample of a generated series; ``n_in`` are the inputs of all of them.
+    frames_at_once : int
+        Number of frames of a generated series whose inputs the network takes at once; ``n_in`` are then the inputs of all of them.
     """
 
     task: str
@@ -165,7 +165,7 @@ class DataSpec:
     test_samples: int | None = None
     shuffle: bool = True
     shuffle_seed: int = 1
-    frames: int = 1
+    frames_at_once: int = 1
 
     def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> Refusal:
         """Return the error about a key of the design file."""

@@ -20,21 +20,22 @@ SAMPLES = 5_000
 """Number of samples of a task that is drawn."""
 
 
-def _width(spec: DataSpec, least: int) -> int:
-    """Return the number of inputs of a frame.
+def _shape(spec: DataSpec, least: int) -> tuple[int, int]:
+    """Return the number of frames of a sample, and that of the inputs of a frame.
 
     Raises
     ------
     Refusal
         If there are fewer frames than ``least``, or the inputs are not so many times as many.
     """
-    if spec.frames < least:
-        reason = f'data.task = "{spec.task}" has at least {least} frames, and a sample {spec.frames}'
-        raise spec.refuse(reason, f"Write frames = {max(least, 7)}, say, in [data].", "data.frames", spec.frames)
-    if spec.n_in % spec.frames:
-        reason = f"a sample has {spec.n_in} inputs, which {spec.frames} frames do not divide"
-        raise spec.refuse(reason, "Begin network.layers with the inputs of a frame times the frames.", "data.frames", spec.frames)
-    return spec.n_in // spec.frames
+    frames, inputs = spec.frames_at_once, spec.n_in
+    if frames < least:
+        reason = f'data.task = "{spec.task}" has at least {least} frames, and a sample {frames}'
+        raise spec.refuse(reason, f"Write frames = {max(least, 7)}, say, in [data].", "data.frames", frames)
+    if inputs % frames:
+        reason = f"a sample has {inputs} inputs, which {frames} frames do not divide"
+        raise spec.refuse(reason, "Begin network.layers with the inputs of a frame times the frames.", "data.frames", frames)
+    return frames, inputs // frames
 
 
 def _one_hot(numbers: np.ndarray, classes: int) -> np.ndarray:
@@ -52,15 +53,15 @@ def recall(spec: DataSpec) -> RawSamples:
     Refusal
         If there are fewer keys than pairs.
     """
-    width, values, pairs = _width(spec, 2), max(2, spec.n_out), spec.frames - 1
-    keys = width - values
+    (length, width), values = _shape(spec, 2), max(2, spec.n_out)
+    keys, pairs = width - values, length - 1
     if keys < pairs:
         reason = f"a frame of {width} inputs has {max(0, keys)} keys beside {values} values, and the {pairs} keys of a sample differ"
         raise spec.refuse(reason, f"Give a frame {pairs + values} inputs or more.", "network.layers")
     generator, rows = np.random.default_rng(spec.split_seed), np.arange(SAMPLES)
     shown = generator.permuted(np.tile(np.arange(keys), (SAMPLES, 1)), axis=1)[:, :pairs]
     said, asked = generator.integers(values, size=(SAMPLES, pairs)), generator.integers(pairs, size=SAMPLES)
-    frames = np.zeros((SAMPLES, spec.frames, width), np.float32)
+    frames = np.zeros((SAMPLES, length, width), np.float32)
     frames[:, :pairs] = np.concatenate((_one_hot(shown, keys), _one_hot(said, values)), axis=2)
     frames[:, pairs, :keys] = _one_hot(shown[rows, asked], keys)
     source = f"associative recall, {pairs} pairs of {keys} keys and {values} values, seed {spec.split_seed}"
@@ -79,15 +80,15 @@ def temporal_xor(spec: DataSpec) -> RawSamples:
     Refusal
         If a frame does not have two inputs.
     """
-    width = _width(spec, 2)
+    length, width = _shape(spec, 2)
     if width != 2:
         raise spec.refuse(f"a frame has 2 inputs, one for each bit, not {width}", "Give a frame 2 inputs.", "network.layers")
-    half = spec.frames // 2
-    first, second, a, b = (axis.ravel() for axis in np.meshgrid(np.arange(half), np.arange(half, spec.frames), [0, 1], [0, 1]))
-    frames, rows = np.zeros((len(first), spec.frames, 2), np.float32), np.arange(len(first))
+    half = length // 2
+    first, second, a, b = (axis.ravel() for axis in np.meshgrid(np.arange(half), np.arange(half, length), [0, 1], [0, 1]))
+    frames, rows = np.zeros((len(first), length, 2), np.float32), np.arange(len(first))
     frames[rows, first, a] = 1
     frames[rows, second, b] = 1
-    source = f"all {len(first)} patterns of two bits in {spec.frames} frames"
+    source = f"all {len(first)} patterns of two bits in {length} frames"
     return RawSamples(frames.reshape(len(first), -1), a ^ b, source, full_scale=(0, 1), class_names=("0", "1"))
 
 
@@ -102,17 +103,17 @@ def delayed_recall(spec: DataSpec) -> RawSamples:
     Refusal
         If a frame does not have one input more than there are classes.
     """
-    width, classes = _width(spec, 2), max(2, spec.n_out)
+    (length, width), classes = _shape(spec, 2), max(2, spec.n_out)
     if width != classes + 1:
         reason = f"a frame has {width} inputs, and {classes} classes take {classes + 1}: one for each, and one that asks"
         raise spec.refuse(reason, f"Give a frame {classes + 1} inputs.", "network.layers")
     generator = np.random.default_rng(spec.split_seed)
     labels = generator.integers(classes, size=SAMPLES)
-    frames = np.zeros((SAMPLES, spec.frames, width), np.float32)
+    frames = np.zeros((SAMPLES, length, width), np.float32)
     frames[:, 0, :classes] = _one_hot(labels, classes)
-    frames[:, 1:, :classes] = generator.uniform(0, 0.5, (SAMPLES, spec.frames - 1, classes))
+    frames[:, 1:, :classes] = generator.uniform(0, 0.5, (SAMPLES, length - 1, classes))
     frames[:, -1, classes] = 1
-    source = f"delayed recall, {classes} classes after {spec.frames - 1} frames, seed {spec.split_seed}"
+    source = f"delayed recall, {classes} classes after {length - 1} frames, seed {spec.split_seed}"
     names = tuple(map(str, range(classes)))
     return RawSamples(frames.reshape(SAMPLES, -1), labels, source, full_scale=(0, 1), class_names=names)
 
@@ -128,16 +129,16 @@ def adding(spec: DataSpec) -> RawSamples:
     Refusal
         If a frame does not have two inputs.
     """
-    width = _width(spec, 2)
+    length, width = _shape(spec, 2)
     if width != 2:
         raise spec.refuse(f"a frame has 2 inputs, a number and a mark, not {width}", "Give a frame 2 inputs.", "network.layers")
-    generator, rows, half = np.random.default_rng(spec.split_seed), np.arange(SAMPLES), spec.frames // 2
-    frames = np.zeros((SAMPLES, spec.frames, 2), np.float32)
-    frames[:, :, 0] = generator.random((SAMPLES, spec.frames))
-    marked = np.stack((generator.integers(half, size=SAMPLES), generator.integers(half, spec.frames, size=SAMPLES)))
+    generator, rows, half = np.random.default_rng(spec.split_seed), np.arange(SAMPLES), length // 2
+    frames = np.zeros((SAMPLES, length, 2), np.float32)
+    frames[:, :, 0] = generator.random((SAMPLES, length))
+    marked = np.stack((generator.integers(half, size=SAMPLES), generator.integers(half, length, size=SAMPLES)))
     frames[rows, marked, 1] = 1
     sums = frames[rows, marked, 0].sum(axis=0, dtype=np.float64)
-    source = f"the adding problem, {spec.frames} frames, seed {spec.split_seed}"
+    source = f"the adding problem, {length} frames, seed {spec.split_seed}"
     return RawSamples(frames.reshape(SAMPLES, -1), sums, source, full_scale=(0, 1), answer_names=("sum",))
 
 
@@ -153,13 +154,13 @@ def rate_digits(spec: DataSpec) -> RawSamples:
     ToolError
         If scikit-learn is not installed.
     """
-    width = _width(spec, 1)
+    length, width = _shape(spec, 1)
     if width != 64:
         raise spec.refuse(f"a frame has 64 inputs, a pixel each, not {width}", "Give a frame 64 inputs.", "network.layers")
     whole, generator = digits(spec), np.random.default_rng(spec.split_seed)
     shown = np.asarray(whole.inputs, np.float32)[:, None] / 16
-    spikes = generator.random((len(shown), spec.frames, 64), dtype=np.float32) < shown
-    source = f"{whole.source}, as spikes in {spec.frames} frames, seed {spec.split_seed}"
+    spikes = generator.random((len(shown), length, 64), dtype=np.float32) < shown
+    source = f"{whole.source}, as spikes in {length} frames, seed {spec.split_seed}"
     inputs = spikes.reshape(len(shown), -1).astype(np.float32)
     return RawSamples(inputs, whole.answers, source, full_scale=(0, 1), class_names=whole.class_names)
 

@@ -274,8 +274,8 @@ class _Builder:
                 f'it was left out, and data.task = "{task}" needs it',
                 f'Add path = "{"folder" if task == "idx" else "my." + task}" to [data].',
             )
-        if "data.frames" in self.values and not facts.series:
-            listed = ", ".join(name for name, each in TASKS.items() if each.series)
+        if "data.frames" in self.values and not facts.in_frames:
+            listed = ", ".join(name for name, each in TASKS.items() if each.in_frames)
             reason, remedy = f'data.task = "{task}" has no frames', f"Remove it, or take one of these tasks: {listed}."
             raise self.refuse("data.frames", reason, remedy, self.values["data.frames"])
         check_shape(self.given, task, network)
@@ -306,7 +306,7 @@ class _Builder:
             test_samples=get("data.test_samples", None),
             shuffle=get("data.shuffle", True),
             shuffle_seed=get("data.shuffle_seed", 1),
-            frames=get("data.frames", self.float_only.frames),
+            frames_at_once=get("data.frames", self.float_only.frames),
         )
 
     def unscaled(self, data: DataSpec) -> Ranges | None:
