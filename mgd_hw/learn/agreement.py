@@ -77,7 +77,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     """
     from python_ref.fixed import fast
     from python_ref.fixed.machine import initial_state
-    from python_ref.floating import online
+    from python_ref.floating.presentations import trainer
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
@@ -89,7 +89,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
-    moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
+    moved = trainer(still)(still, start, train_part.inputs, train_part.targets, order, steps).parameters
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + spec.round.probes))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)

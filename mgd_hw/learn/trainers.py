@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from python_ref.datasets import SampleOrder, quantise
 from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.layers import DENSE
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
@@ -64,14 +63,12 @@ def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
     return with_accuracy(data, found.accuracy, {"steps": found.steps, "evaluations": found.evaluations, "cost": found.cost / n_out})
 
 
-def _train_float(task: _Task, progress: FractionCallback, train: Callable[..., Any] | None = None) -> Training:
-    """Train by the compiled loops, or by another function with their interface."""
-    from python_ref.floating import online
+def _train_float(task: _Task, progress: FractionCallback) -> Training:
+    from python_ref.floating.presentations import trainer
 
-    train = train or online.train
     spec, data, n_out = task.spec, task.data, task.spec.network.n_out
     begun = time.perf_counter()
-    result = train(
+    result = trainer(spec)(
         spec,
         task.parameters,
         data.train.inputs,
@@ -145,13 +142,6 @@ def _train_by_learner(task: _Task, progress: FractionCallback) -> Training:
     return train_mgd(own, task.data, own.spec.perturbation.seed, task.order, task.steps, task.raw, progress)
 
 
-def _train_by_presentations(task: _Task, progress: FractionCallback) -> Training:
-    """Train the float model of a network that the compiled loops lack, all probes of a sample at once."""
-    from python_ref.floating import presentations
-
-    return _train_float(task, progress, presentations.train)
-
-
 _TRAINERS: dict[str, Callable[[_Task, FractionCallback], Training]] = {"float": _train_float, "fixed": _train_fixed}
 
 
@@ -184,9 +174,8 @@ def trainers_of(
         raw = start_of(own.spec, seed, start)
         task = _Task(design, own.spec, data, seed, number, steps, raw)
         found = {name: partial(train, task) for name, train in _TRAINERS.items()}
-        if not online.supports(own.spec):
-            dense = all(layer.kind == DENSE for layer in own.spec.network.layers)
-            found["float"] = partial(_train_by_learner if dense or not own.spec.node else _train_by_presentations, task)
+        if not online.supports(own.spec) and (not own.spec.node or not online.has_rule(own.spec.optimizer)):
+            found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
         found["backprop"] = partial(train_backprop, own, data, seed, raw)
     return found

@@ -16,13 +16,14 @@ import numpy as np
 
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
+from python_ref.floating import online
 from python_ref.floating.objectives import SquaredError, correct
 from python_ref.floating.of_design import decay, evaluate, network, rule
 from python_ref.floating.online import Result, signs
 from python_ref.floating.passes import NodePass
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["signs_of_steps", "train"]
+__all__ = ["signs_of_steps", "train", "trainer"]
 
 CHUNK_VALUES = 1 << 22
 """Approximate number of signs that pass through the network at once."""
@@ -35,6 +36,11 @@ def signs_of_steps(spec: DesignSpec, seed: int, n: int, stop: int) -> np.ndarray
         row = signs(spec, seed, step // period)
         rows.append(spec.round.part_at(step).within(row) if spec.in_parts else row)
     return np.stack(rows)
+
+
+def trainer(spec: DesignSpec) -> Callable[..., Result]:
+    """Return the function that trains a design fastest: the compiled loops where these support it, else :func:`train`."""
+    return online.train if online.supports(spec) else train
 
 
 class _Presentation:
