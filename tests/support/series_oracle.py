@@ -74,7 +74,7 @@ class SeriesOracle(ProbeOracle):
     spec : DesignSpec
         Design: ``network.layers`` (each with ``n_out`` and ``kind``, which has a ``name`` and maybe a ``leak``), ``network.frames``,
         ``network.held``, ``network.readout``, ``perturbation.hold``, ``formats.state`` and ``formats.state_cast``, beside what every
-        design has.
+        design has; ``perturbation.segments``, if it is there and not None, is the number of segments of a core that was built for more.
     parameters : sequence of int
         Raw parameters at the start.
     seed : int
@@ -103,7 +103,7 @@ class SeriesOracle(ProbeOracle):
         hold = spec.perturbation.hold
         self.hold = (self.frames if self.held else 1) if hold is None else hold
         self.last_framed = max(number for number, (name, _) in enumerate(self.kinds) if KINDS[name])
-        self.segments = math.ceil(self.frames / self.hold)
+        self.segments = getattr(spec.perturbation, "segments", None) or math.ceil(self.frames / self.hold)
         super().__init__(spec, parameters, seed, error=error, error_cast=error_cast)
         framed = [(layer, o) for layer, o in self.neurons if layer <= self.last_framed]
         tail = [(layer, o) for layer, o in self.neurons if layer > self.last_framed]
