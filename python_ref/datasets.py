@@ -66,6 +66,11 @@ class Samples:
         return len(self.inputs)
 
     @property
+    def records(self) -> np.ndarray:
+        """Inputs as a network takes them (float32): of series, the number of frames of each sample and then its inputs; else the inputs."""
+        return self.inputs if self.lengths is None else np.column_stack((self.lengths, self.inputs)).astype(np.float32)
+
+    @property
     def labels(self) -> np.ndarray:
         """Class of each sample (int64, shape (n,)): the index of the largest target, the lowest in a tie; for a single output, y* ≥ ½."""
         if self.targets.shape[1] == 1:

@@ -169,7 +169,7 @@ def _kind(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[str, st
     if spec.kind is not None:
         return spec.kind, ""
     if not TASKS[spec.task].any_answers:
-        return Classification.name, "given by the task"
+        return Regression.name if TASKS[spec.task].regression else Classification.name, "given by the task"
     if answers.ndim == 2 or answers.dtype.kind not in "iuf" or not _whole(answers):
         return guess_kind(answers)
     distinct = len(np.unique(answers))

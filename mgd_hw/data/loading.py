@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mgd_hw.data import generated
+from mgd_hw.data import generated, temporal
 from mgd_hw.data.answers import Values, resolve
 from mgd_hw.data.images import read_images
 from mgd_hw.data.kinds import Kind
@@ -279,5 +279,11 @@ _SOURCES: dict[str, Callable[[DataSpec], RawSamples]] = {
     "mnist": read_images,
     "fashion-mnist": read_images,
     "cifar-10": read_images,
+    "recall": temporal.recall,
+    "temporal-xor": temporal.temporal_xor,
+    "delayed-recall": temporal.delayed_recall,
+    "adding": temporal.adding,
+    "rate-digits": temporal.rate_digits,
+    "mnist1d": temporal.mnist1d,
 }
 """Function that reads or generates the samples, for each task."""

@@ -56,6 +56,10 @@ class Task:
         Whether samples are series of frames by themselves, so that ``inputs`` are those of a frame.
     frames : int or None
         Number of frames of the longest series; None if the design file must set it.
+    regression : bool
+        Whether the answers of a generated task are real numbers.
+    in_frames : bool
+        Whether samples are generated as series of frames, which a network without frames takes at once.
     """
 
     inputs: int | None = None
@@ -68,6 +72,8 @@ class Task:
     any_answers: bool = False
     series: bool = False
     frames: int | None = None
+    regression: bool = False
+    in_frames: bool = False
 
 
 TASKS = {
@@ -84,6 +90,12 @@ TASKS = {
     "ts": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True, series=True),
     "vowels": Task(12, (9,), (12, 32, 9), scaling=Scaling.COLUMN, test_fraction=None, takes_path=True, series=True, frames=29),
     "random": Task(),
+    "recall": Task(test_fraction=0.2, in_frames=True),
+    "temporal-xor": Task(None, (1, 2), in_frames=True),
+    "delayed-recall": Task(test_fraction=0.2, in_frames=True),
+    "adding": Task(None, (1,), test_fraction=0.2, regression=True, in_frames=True),
+    "rate-digits": Task(None, (10,), test_fraction=0.2, in_frames=True),
+    "mnist1d": Task(None, (10,), test_fraction=None, in_frames=True),
 }
 """Tasks by the name that ``data.task`` selects."""
 
@@ -128,7 +140,7 @@ class DataSpec:
     validation_fraction : float
         Share of the training samples that :func:`mgd_hw.data.load` holds out for choosing settings if ``validate`` is true.
     split_seed : int
-        Seed of the random choice of test and validation samples.
+        Seed of the random choice of test and validation samples, and of samples that are drawn.
     stratify : bool
         Whether each class keeps its share in the test samples and the validation samples.
     train_samples, test_samples : int or None
@@ -141,6 +153,8 @@ class DataSpec:
         Largest number of frames of a sample, if samples are series of frames; None if a sample has its inputs once.
     series : str, int or None
         Column of a csv file that names the series to which a row belongs, whose rows are its frames; None if each row is a sample.
+    frames_at_once : int
+        Number of frames of a generated series whose inputs the network takes at once; ``n_in`` are then the inputs of all of them.
     """
 
     task: str
@@ -168,6 +182,7 @@ class DataSpec:
     shuffle_seed: int = 1
     frames: int | None = None
     series: str | int | None = None
+    frames_at_once: int = 1
 
     @property
     def inputs(self) -> int:

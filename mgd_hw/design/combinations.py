@@ -53,18 +53,24 @@ def check_layers(given: Given, network: Network) -> None:
     """Check that the keys with one entry per layer cover exactly the layers of the network."""
     for key, count in (("learning.parts", lambda value: sum(together for together, _ in value)), ("learning.layer_factors", len)):
         if key in given:
-            value, there = given[key], _layer_count(str(given.get("network.architecture", "dense")), network)
+            value, there = given[key], _layer_count(given, network)
             if count(value) != there:
                 shown = [list(each) if isinstance(each, tuple) else each for each in value]
                 reason = f"it is for {count(value)} layers, and the network has {there}"
                 raise given.refuse(key, reason, "Say something of every layer.", shown)
 
 
-def _layer_count(architecture: str, spec: Network) -> int:
-    """Return the number of layers of a network that have parameters."""
+def _layer_count(given: Given, spec: Network) -> int:
+    """Return the number of layers of a network that have parameters; those of the query, the key and the value count as one each."""
     from python_ref.floating.networks import NETWORKS
 
-    return len(spec.layers) if architecture == "dense" else len(NETWORKS[architecture](1).parameters)
+    match str(given.get("network.architecture", "dense")):
+        case "dense":
+            return len(spec.layers)
+        case "attention":
+            return len(given["network.layers"].sizes)
+        case architecture:
+            return len(NETWORKS[architecture](1).parameters)
 
 
 def check_shape(given: Given, task: str, network: Network) -> None:

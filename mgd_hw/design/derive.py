@@ -23,7 +23,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.layers import DENSE, LAYER_KINDS
-from python_ref.spec.network import Initialization, Network, Readout, Scheme
+from python_ref.spec.network import MAX_NEURONS, Initialization, Network, Readout, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.parts import Round
@@ -217,9 +217,37 @@ class _Builder:
             raise self.refuse("network.architecture", reason, "Take another task, or another network.", architecture)
         return Network(ends, initial=Initialization(scale=self.get("network.scale", 1.0), seed=self.get("network.seed", 1)))
 
+    def attention(self) -> Network:
+        """Inputs and outputs of a network of attention, over all frames of a sample; its layers stand in what is software only."""
+        frames = self.float_only.frames
+        for key in ("network.width", "network.scheme", "learning.skip_dead_nodes", "device.activation_variation"):
+            if key in self.values:
+                raise self.refuse(key, 'network.architecture = "attention" has none', "Remove it.", self.values[key])
+        if "network.layers" not in self.values or len(self.values["network.layers"].sizes) < 3 or self.values["network.layers"].kinds:
+            reason = "attention has the inputs of a frame, the entries of a key, those of a value, and the neurons of dense layers behind"
+            given = list(self.values["network.layers"].sizes) if "network.layers" in self.values else None
+            raise self.refuse("network.layers", reason, "Write layers = [12, 8, 4], say, in [network].", given)
+        if frames < 2:
+            reason = "attention has 2 frames or more: the last one asks, the frames before answer"
+            raise self.refuse("network.frames", reason, "Write frames = 7, say, in [network].", frames)
+        sizes = self.float_only.sizes
+        if frames * sizes[0] > MAX_NEURONS:
+            reason = f"{frames} frames of {sizes[0]} inputs are {frames * sizes[0]:,}, and a sample has at most {MAX_NEURONS:,}"
+            raise self.refuse("network.frames", reason, "Take fewer.", frames)
+        if len(sizes) == 3:
+            for key in ("network.hidden", "network.output"):
+                if key in self.values:
+                    reason = "no dense layer follows the sum of the values, which is the output"
+                    raise self.refuse(key, reason, "Remove it, or give network.layers more entries.", self.values[key].value)
+        hidden, output = self.get("network.hidden", Activation.RELU), self.get("network.output", Activation.IDENTITY)
+        initial = Initialization(scale=self.get("network.scale", 1.0), seed=self.get("network.seed", 1))
+        return Network((frames * sizes[0], sizes[-1]), hidden, output, initial)
+
     def network(self, task: str) -> Network:
         usual = TASKS[task].layers
         architecture = str(self.get("network.architecture", "dense"))
+        if architecture == "attention":
+            return self.attention()
         if architecture != "dense":
             return self.convolutional(architecture, task)
         if "network.width" in self.values:
@@ -309,6 +337,10 @@ class _Builder:
                 f'it was left out, and data.task = "{task}" needs it',
                 f'Add path = "{"folder" if task == "idx" else "my." + task}" to [data].',
             )
+        if "data.frames" in self.values and not facts.in_frames:
+            listed = ", ".join(name for name, each in TASKS.items() if each.in_frames)
+            reason, remedy = f'data.task = "{task}" has no frames', f"Remove it, or take one of these tasks: {listed}."
+            raise self.refuse("data.frames", reason, remedy, self.values["data.frames"])
         check_shape(self.given, task, network)
         get = self.get
         path = get("data.path", None)
@@ -340,6 +372,7 @@ class _Builder:
             shuffle_seed=get("data.shuffle_seed", 1),
             frames=network.frames if network.framed and not network.held else None,
             series=get("data.series", None),
+            frames_at_once=get("data.frames", self.float_only.frames),
         )
 
     def unscaled(self, data: DataSpec) -> Ranges | None:

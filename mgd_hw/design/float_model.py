@@ -9,37 +9,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.design.description import Design
-from python_ref.spec.error import DesignError, naming, unknown
+from python_ref.spec.error import Refusal, naming, unknown
 from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
     from python_ref.floating.analog import AnalogLearner
+    from python_ref.floating.attention import Attention
     from python_ref.floating.codes import Code
     from python_ref.floating.estimators import Estimator
     from python_ref.floating.layers import Sequential
     from python_ref.floating.learner import Decay, Learner
     from python_ref.floating.objectives import CrossEntropy, SquaredError
     from python_ref.floating.passes import Measurable
+    from python_ref.floating.series import Series
 
-__all__ = ["analog_learner", "has_slopes", "learner", "missing_kind", "network", "objective", "opened", "start"]
+__all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
 
 
-def network(design: Design) -> Sequential:
-    """Return the network of a design, including the variation of its neurons."""
+def network(design: Design) -> Sequential | Series | Attention:
+    """Return the network of a design, including the variation of its neurons.
+
+    Raises
+    ------
+    Refusal
+        If the neurons vary, and the network has state.
+    """
     from dataclasses import replace
 
     from python_ref.floating import of_design
-    from python_ref.floating.layers import Variation
-    from python_ref.floating.networks import NETWORKS
+    from python_ref.floating.layers import Sequential, Variation
+    from python_ref.floating.networks import NETWORKS, attention
 
     float_only, device = design.float_only, dict(design.float_only.device)
-    if float_only.architecture == "dense":
-        with naming(design.path, of=DesignError):
-            ideal = of_design.network(design.spec)
-    else:
-        ideal = NETWORKS[float_only.architecture](float_only.width)
+    if float_only.architecture == "attention":
+        return attention(float_only.sizes, float_only.frames, design.spec.network.hidden, design.spec.network.output)
+    ideal = of_design.network(design.spec) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
     spread = device.get("activation_variation", 0.0)
-    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
+    if not spread:
+        return ideal
+    if not isinstance(ideal, Sequential):
+        reason = "the neurons of a network with state are all ideal"
+        raise Refusal(reason, "Remove it.", file=design.path, key="device.activation_variation", value=spread)
+    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1)))
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:
@@ -198,13 +209,6 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     )
 
 
-def missing_kind(design: Design) -> str:
-    """Return the kind of layer of a design that the float side has not, "" if it has all."""
-    from python_ref.floating import of_design
-
-    return of_design.missing_kind(design.spec.network)
-
-
 def has_slopes(design: Design) -> bool:
-    """Return whether the float side has the network, and every activation of it a derivative, which back-propagation requires."""
-    return design.float_only.external is None and not missing_kind(design) and network(design).differentiable
+    """Return whether every activation of the network has a derivative, which back-propagation requires."""
+    return design.float_only.external is None and network(design).differentiable

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mgd_hw.design.given import Given
+from python_ref.spec.digest import UNLESS_DEFAULT
 from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
 
@@ -33,6 +34,7 @@ ARCHITECTURES: dict[str, tuple[int, int] | None] = {
     "fashion-2023": (784, 10),
     "cifar-2023": (3072, 10),
     "fashion-2025": (784, 10),
+    "attention": None,
 }
 """Numbers of inputs and outputs of each network, by name; None if the design file gives its layers."""
 
@@ -139,6 +141,11 @@ class FloatOnly:
         Name of the network in :data:`ARCHITECTURES`.
     width : int
         Factor on the number of channels of a network whose layers are fixed.
+    sizes : tuple of int
+        Sizes of a network of attention: the inputs of a frame, the entries of a key and of a value, and the neurons of each dense layer
+        behind; empty for any other network.
+    frames : int
+        Number of frames of a sample.
     code : str
         Name of the perturbation code, as in design files.
     layerwise : bool
@@ -184,6 +191,8 @@ class FloatOnly:
 
     architecture: str = "dense"
     width: int = 1
+    sizes: tuple[int, ...] = field(default=(), metadata={UNLESS_DEFAULT: True})
+    frames: int = field(default=1, metadata={UNLESS_DEFAULT: True})
     code: str = "lfsr"
     layerwise: bool = False
     optimizer: str = "sgd"
@@ -220,6 +229,8 @@ def read_float_only(given: Given) -> FloatOnly:
     found = FloatOnly(
         architecture=str(get("network.architecture", "dense")),
         width=get("network.width", 1),
+        sizes=given["network.layers"].sizes if get("network.architecture", "dense") == "attention" and "network.layers" in given else (),
+        frames=get("network.frames", 1) if get("network.architecture", "dense") == "attention" else 1,
         code=str(get("perturbation.code", "lfsr")),
         layerwise=get("perturbation.layerwise", False),
         optimizer=name,

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from mgd_hw.data.tasks import KIND_NAMES, TASKS, Scaling
+from mgd_hw.design.data_keys import DATA_ROWS
 from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, OPTIMIZER_KEYS
 from mgd_hw.design.stack import layer_stack, layers_reference
 from mgd_hw.design.values import (
     MAX_SEED,
     Key,
-    Reader,
     boolean,
-    column,
-    columns,
-    delimiter,
     design_name,
-    input_values,
-    label,
     layer_factors,
     layer_parts,
     learning_rates,
@@ -27,10 +19,11 @@ from mgd_hw.design.values import (
     number_format,
     one_of,
     real_number,
-    target_values,
     text,
     whole_number,
 )
+from mgd_hw.design.values import Row as _Row
+from mgd_hw.design.values import choices as _choices
 from python_ref.spec.activations import Activation
 from python_ref.spec.learner import MAX_AVERAGE, MAX_CYCLES, MAX_QUANTITIES
 from python_ref.spec.network import MAX_FRAMES, Readout, Scheme
@@ -40,10 +33,6 @@ from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
 __all__ = ["KEYS", "SECTIONS"]
-
-
-def _choices(names: Mapping[str, object]) -> str:
-    return " or ".join(f'"{name}"' for name in names)
 
 
 def _owners(key: str) -> str:
@@ -86,8 +75,6 @@ _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _MEMORY = "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. Results are the same."
 _STATE = "With [a layer with state](../design/series.md) only: "
-_Row = tuple[str, str, str, str, Reader]
-"""Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
 _TOP: list[_Row] = [
     (
@@ -110,7 +97,8 @@ _NETWORK: list[_Row] = [
         "frames",
         f"whole number, 1 to {MAX_FRAMES}",
         "the inputs of the task, divided by those of the network; 29 for vowels; 16 if held; otherwise it must be given",
-        _STATE + "T, the largest number of frames of a sample.",
+        "With [a layer with state](../design/series.md), T, the largest number of frames of a sample. With attention, the number of "
+        "frames, of which the last one asks and those before answer.",
         whole_number(1, MAX_FRAMES, 16),
     ),
     (
@@ -146,7 +134,9 @@ _NETWORK: list[_Row] = [
         "architecture",
         _choices(ARCHITECTURES),
         '"dense"',
-        "The network: dense layers, or one of the convolutional ones of the papers, whose layers are fixed. All but dense: software only.",
+        "The network: dense layers; one of the convolutional ones of the papers, whose layers are fixed; or linear attention, whose layers "
+        "are the inputs of a frame, the entries of a key and of a value, and the neurons of dense layers behind. All but dense: software "
+        "only.",
         one_of({name: name for name in ARCHITECTURES}),
     ),
     ("width", "whole number, 1 to 256", "1", "Factor on the number of channels of a convolutional network.", whole_number(1, 256, 4)),
@@ -473,120 +463,6 @@ _DEVICE: list[_Row] = [
     ("wander", "number, 0 to 1", "0", "Standard deviation of a parameter's random walk in each step.", real_number(0, 1, 1e-6)),
     ("seed", _SEED, "1", "Seed of all random numbers of the devices.", _A_SEED),
 ]
-_DATA: list[_Row] = [
-    (
-        "task",
-        _choices(TASKS),
-        '"csv", "npz" or "ts" by the ending of data.path, else "random"',
-        "What is learned. `random` is noise: enough to generate, co-simulate and synthesise.",
-        one_of({name: name for name in TASKS}),
-    ),
-    (
-        "path",
-        "text",
-        "the folder in the environment variable MGD_DATA, for the MNIST family",
-        "The user's csv, npz or ts, or the folder with the MNIST family's npz or IDX files; relative to the design file. Beside a file "
-        "NAME_TRAIN.ts, NAME_TEST.ts is read as well, to test.",
-        text,
-    ),
-    (
-        "kind",
-        _choices(dict.fromkeys(KIND_NAMES)),
-        "derived from the answers in the file",
-        "csv and npz only: whether the answers are classes, judged by accuracy, or real numbers, judged by RMSE and R². Words, booleans "
-        "and one-hot rows are classes, numbers that are not whole are not; whole numbers are classes unless the network has one output "
-        "and there are more than two of them.",
-        one_of({name: name for name in KIND_NAMES}),
-    ),
-    (
-        "label",
-        "name or number of a column, or a list of them",
-        "the column named label, class, target or the like; else the last",
-        "csv only: the column of the answers: classes of any name, or real numbers. A list gives several targets of a regression.",
-        label,
-    ),
-    (
-        "drop",
-        "list of names or numbers of columns",
-        "none",
-        "csv only: columns that are left out, such as an index. Numbers count from 0 in the file as it stands.",
-        columns,
-    ),
-    (
-        "series",
-        "name or number of a column",
-        "none",
-        "csv only: the column that names the series to which a row belongs; the rows of a series are its frames, below each other.",
-        column,
-    ),
-    ("header", "true or false", "derived from the first line", "csv only: whether the first line names the columns.", boolean),
-    (
-        "delimiter",
-        "one character",
-        "derived from the file: a comma, semicolon, tab, vertical bar, or spaces",
-        "csv only: the character between two cells.",
-        delimiter,
-    ),
-    ("decimal", '"." or ","', "derived from the numbers in the file", "csv only: the decimal mark.", one_of({".": ".", ",": ","})),
-    (
-        "scaling",
-        _choices(members(Scaling)),
-        '"column" for csv, npz, ts and vowels, else "range"',
-        'To the input_values: "range" by the range of the task (0 to 255 for images of bytes), or else of all training inputs together; '
-        '"column" each input, or channel of a series, by its own range over the training samples; "none" leaves inputs as they are.',
-        one_of(members(Scaling)),
-    ),
-    (
-        "input_values",
-        "list of two numbers",
-        "[0, 1]",
-        "What the least and the greatest input of that range become.",
-        input_values,
-    ),
-    (
-        "target_scaling",
-        _choices(members(Scaling)),
-        '"column"',
-        'Regression only: how targets come to lie between the two target_values: "column" each output by its own range over the training '
-        'samples, "range" all by their common range; "none" leaves targets as they are. Errors are given in the unit of the file.',
-        one_of(members(Scaling)),
-    ),
-    (
-        "target_values",
-        "list of two numbers",
-        '[-1, 1] if output is "tanh" or "sign", else [0, 1]',
-        "Classification: the target of the wrong classes and of the right one. Regression: what the least and the greatest target of the "
-        "training samples become.",
-        target_values,
-    ),
-    (
-        "test_fraction",
-        "number, 0 to 0.9",
-        "0 for generated tasks (test on what was trained), the file's own split for the MNIST family, else 0.2",
-        "Fraction of the samples that is kept for testing.",
-        real_number(0, 0.9, 0.2),
-    ),
-    (
-        "validation_fraction",
-        "number, 0 to 0.9",
-        "0",
-        "Fraction of the training samples that `mgd-hw compare --validate` sets aside and judges by, so that settings can be chosen "
-        "without looking at the test samples. Without `--validate` they are used for training.",
-        real_number(0, 0.9, 0.2),
-    ),
-    ("split_seed", _SEED, "0", "Seed of the choice of test and validation samples.", _A_SEED),
-    ("stratify", "true or false", "false", "Whether each class keeps its share in the test part.", boolean),
-    (
-        "train_samples",
-        "whole number, 1 to 2^24",
-        "all",
-        "Number of training samples that are used, the first ones after the split.",
-        _COUNT,
-    ),
-    ("test_samples", "whole number, 1 to 2^24", "all", "Number of test samples that are used, the first ones after the split.", _COUNT),
-    ("shuffle", "true or false", "true", "Whether training samples come in a new random order every epoch.", boolean),
-    ("shuffle_seed", _SEED, "1", "Seed of that order.", _A_SEED),
-]
 _COMPARE: list[_Row] = [
     (
         "steps",
@@ -633,7 +509,7 @@ _SECTIONS = {
     "learning": _LEARNING,
     "external": _EXTERNAL,
     "device": _DEVICE,
-    "data": _DATA,
+    "data": DATA_ROWS,
     "compare": _COMPARE,
 }
 

@@ -17,7 +17,7 @@ from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
 from python_ref.spec.error import DesignError, Refusal, naming
 
-__all__ = ["LEARNERS", "find", "load", "load_any", "parse", "parse_any", "read_values", "shipped", "shipped_folder"]
+__all__ = ["LEARNERS", "SOFTWARE", "find", "load", "load_any", "parse", "parse_any", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Maximum size of a design file, in bytes."""
@@ -33,14 +33,17 @@ RENAMED = {
 LEARNERS = ("chip",)
 """Names of the shipped designs whose network is outside."""
 
+SOFTWARE = ("recall",)
+"""Names of the shipped designs that run in software only."""
+
 
 def shipped() -> tuple[str, ...]:
-    """Return the names of the shipped designs whose network is inside, sorted."""
-    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml") if path.stem not in LEARNERS))
+    """Return the names of the shipped designs whose network is inside and can be built, sorted."""
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml") if path.stem not in (*LEARNERS, *SOFTWARE)))
 
 
 def _all_shipped() -> tuple[str, ...]:
-    return tuple(sorted((*shipped(), *LEARNERS)))
+    return tuple(sorted((*shipped(), *LEARNERS, *SOFTWARE)))
 
 
 def shipped_folder() -> Path:

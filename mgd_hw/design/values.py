@@ -22,7 +22,9 @@ __all__ = [
     "InvalidValue",
     "Key",
     "Reader",
+    "Row",
     "boolean",
+    "choices",
     "column",
     "columns",
     "delimiter",
@@ -65,6 +67,13 @@ class InvalidValue(Refusal):
 
 Reader = Callable[[object], Any]
 """Function that converts a TOML value, and raises :class:`InvalidValue` for a value that it does not accept."""
+Row = tuple[str, str, str, str, Reader]
+"""Fields of a :class:`Key` except its section: name, accepted values, default, meaning, reader."""
+
+
+def choices(names: Mapping[str, object]) -> str:
+    """Return names as the values that a key accepts, such as ``"a" or "b"``."""
+    return " or ".join(f'"{name}"' for name in names)
 
 
 @dataclass(frozen=True)

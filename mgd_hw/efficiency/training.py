@@ -202,7 +202,7 @@ def _backprop_result(own: Design, net: Any, cost: Any, recorder: _Recorder, thet
 
     data = recorder.data
     reason = failure(data, _judge(own, net, cost, theta, data)[1], _judge(own, net, cost, begun, data)[1])
-    return recorder.result(data.kind.scores(outputs(net, theta, data.test.inputs)), reason)
+    return recorder.result(data.kind.scores(outputs(net, theta, data.test.records)), reason)
 
 
 def _judge(own: Design, net: Any, cost: Any, theta: np.ndarray, data: Data) -> tuple[float, float]:
@@ -210,7 +210,7 @@ def _judge(own: Design, net: Any, cost: Any, theta: np.ndarray, data: Data) -> t
     from python_ref.floating.learner import evaluate
 
     with np.errstate(all="ignore"):  # a run that diverges is recognised by its cost
-        accuracy, found = evaluate(net, theta, data.test.inputs, data.test.targets, cost.costs)
+        accuracy, found = evaluate(net, theta, data.test.records, data.test.targets, cost.costs)
     return accuracy, reported(own, found)
 
 
@@ -236,7 +236,7 @@ def _train_adam(task: Task, data: Data) -> dict[str, Any]:
         changes.update(parameters)
 
     more: dict[str, Any] = {"evaluation": evaluation, "record_at": set(record_steps(task.steps, 1)), "watch": watch}
-    found = train(net, cost, theta, data.train.inputs, data.train.targets, own.spec.network.initial.seed, options, **more)
+    found = train(net, cost, theta, data.train.records, data.train.targets, own.spec.network.initial.seed, options, **more)
     return _backprop_result(own, net, cost, recorder, found.parameters, theta)
 
 
@@ -255,7 +255,7 @@ def _train_plain(task: Task, data: Data) -> dict[str, Any]:
     rate = 2.0 ** own.spec.schedule.rate_at(0)
     learner = Learner(Exact(net, cost), Plain(rate), devices=(grid,), decay=of_design.decay(own.spec))
     state, changes, recorder, done = initial_state(learner, theta), _Changes(theta), _Recorder(task, data), 0
-    inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
+    inputs, targets = (table.astype(theta.dtype) for table in (data.train.records, data.train.targets))
     with np.errstate(all="ignore"):  # a run that diverges is recognised by its cost
         for stop in record_steps(task.steps, 1):
             for sample in task.order(data).indices(done, stop - done):

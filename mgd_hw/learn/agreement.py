@@ -77,7 +77,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     """
     from python_ref.fixed import fast
     from python_ref.fixed.machine import initial_state
-    from python_ref.floating import online
+    from python_ref.floating.presentations import trainer
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
@@ -89,7 +89,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
-    moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
+    moved = trainer(still)(still, start, train_part.records, train_part.targets, order, steps).parameters
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + spec.round.probes))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
@@ -98,7 +98,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         total += state.gradient
         state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // still.schedule.sample_period))
-    gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
+    gradient = of_design.gradient(spec, start, train_part.records[visited], train_part.targets[visited])
     quantities, perturbations = spec.round.scarcest(steps) if spec.in_parts else (spec.quantities, steps)
     single = math.sqrt(perturbations / (perturbations + quantities - 1)) if type(spec.code) is LfsrCode else None
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)

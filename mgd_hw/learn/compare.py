@@ -21,7 +21,7 @@ from mgd_hw.data.summary import Summary
 from mgd_hw.design.argument import read, read_any
 from mgd_hw.design.description import Design
 from mgd_hw.design.external import ExternalDesign
-from mgd_hw.design.float_model import has_slopes, missing_kind
+from mgd_hw.design.float_model import has_slopes
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
 from mgd_hw.design.run import check_length
 from mgd_hw.design.samples import load_design
@@ -413,10 +413,6 @@ def _left_out(design: Design) -> dict[str, str]:
     if design.float_only.requests:
         key, value = design.float_only.requests[0]
         left_out["fixed"] = f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"
-    if kind := missing_kind(design):
-        left_out["float"] = f"no float model: the float side has no {kind} layers yet"
-        left_out["backprop"] = f"no back-propagation: the float side has no {kind} layers yet"
-        return left_out
     if not has_slopes(design):
         what = "the activation sign, which has no slope"
         if design.float_only.external is not None:

@@ -274,7 +274,7 @@ def _perturbed(design: Design, machine: Learner) -> tuple[int, int]:
 def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
     """Return the root mean square of the odd part of C̃ at +Δ, and the ratio of the even part's to it."""
     more: Any = {"repeats": 1, "apart": False} | ({"groups": None} if hasattr(machine.estimator, "groups") else {"in_turn": 0})
-    x, t = samples.inputs.astype(np.float64), samples.targets.astype(np.float64)
+    x, t = samples.records.astype(np.float64), samples.targets.astype(np.float64)
     sides = [
         replace(machine.estimator, two_sided=two_sided, **more).estimate(theta, x, t, 0).changes  # type: ignore[type-var]
         for two_sided in (False, True)
@@ -333,7 +333,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
     memory, cosines, gains, losses = machine.optimizer.initial(theta), [], [], []
     order, rate = data.order, machine.optimizer.rate
     judged = data.train.take(order.indices(0, min(4 * SAMPLES, len(data.train))))
-    x_all, t_all = judged.inputs.astype(np.float64), judged.targets.astype(np.float64)
+    x_all, t_all = judged.records.astype(np.float64), judged.targets.astype(np.float64)
     before = float(problem.costs(theta, x_all, t_all).mean())
     overall = exact.estimate(theta, x_all, t_all, 0).gradient if exact else None
     for update in range(UPDATES):
@@ -341,7 +341,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
         chosen = data.train.take(order.indices(update * count, count))
         for n in range(taken):
             first = n // machine.sample_period * machine.batch
-            x = chosen.inputs[first : first + machine.batch].astype(np.float64)
+            x = chosen.records[first : first + machine.batch].astype(np.float64)
             t = chosen.targets[first : first + machine.batch].astype(np.float64)
             number = iter(range(1 << 30))
             step = update * taken + n
@@ -351,7 +351,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
 
             total += machine.estimator.estimate(theta, x, t, step // machine.perturbation_period, None, instrument).gradient
         if exact:
-            true = exact.estimate(theta, chosen.inputs.astype(np.float64), chosen.targets.astype(np.float64), 0).gradient
+            true = exact.estimate(theta, chosen.records.astype(np.float64), chosen.targets.astype(np.float64), 0).gradient
             cosines.append(float(total @ true / max(np.linalg.norm(total) * np.linalg.norm(true), 1e-300)))
         total *= period / taken
         if machine.normalise:

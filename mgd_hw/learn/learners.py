@@ -35,9 +35,9 @@ def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samp
     from python_ref.floating.learner import evaluate
 
     if design.float_only.external is None:
-        return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
+        return evaluate(network(design), theta, samples.records, samples.targets, objective(design).costs)
     parts = [slice(first, first + JUDGED) for first in range(0, len(samples), JUDGED)]
-    costs = [problem.costs(theta, samples.inputs[part], samples.targets[part]) for part in parts]
+    costs = [problem.costs(theta, samples.records[part], samples.targets[part]) for part in parts]
     return math.nan, float(np.concatenate(costs).mean(dtype=np.float64))
 
 
@@ -75,7 +75,7 @@ def _finished(
         from python_ref.floating.learner import outputs
 
         with np.errstate(all="ignore"):  # a run that diverged is recognised by its cost
-            verdict = data.kind.verdict(outputs(network(design), theta, data.test.inputs))
+            verdict = data.kind.verdict(outputs(network(design), theta, data.test.records))
     cost, (evaluations, writes) = float(curve["cost"][-1]), counts
     return Training(
         seed=seed,
@@ -118,7 +118,7 @@ def train_mgd(
         Function that is called with the completed share of the run.
     """
     theta, begun = start(design, seed, raw), time.perf_counter()
-    inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
+    inputs, targets = (table.astype(theta.dtype) for table in (data.train.records, data.train.targets))
     batch, period, rows = design.float_only.batch, design.spec.schedule.sample_period, list[tuple[int, int, float, float]]()
     records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
     every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
@@ -224,7 +224,7 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
         net,
         cost,
         theta,
-        data.train.inputs,
+        data.train.records,
         data.train.targets,
         seed,
         options,

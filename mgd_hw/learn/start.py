@@ -12,7 +12,6 @@ from mgd_hw.design.description import Design
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.floating import of_design
 from python_ref.parameters import quantise_parameters
-from python_ref.spec.error import DesignError, naming
 
 __all__ = ["Start", "judge_start"]
 
@@ -49,9 +48,7 @@ def judge_start(design: Design, data: Data, parameters: np.ndarray) -> Start | N
     if design.float_only.requests:
         return None
     spec, samples = design.spec, data.test
-    with naming(design.path, of=DesignError):
-        of_design.check_kinds(spec.network)
-    outputs = of_design.outputs(spec, parameters, samples.inputs)
-    cost = of_design.evaluate(spec, parameters, samples.inputs, samples.targets)[1] / spec.network.n_out
+    outputs = of_design.outputs(spec, parameters, samples.records)
+    cost = of_design.evaluate(spec, parameters, samples.records, samples.targets)[1] / spec.network.n_out
     fixed = judge_fixed(spec, quantise_parameters(spec, parameters), data)
     return Start(data.kind.scores(outputs), data.kind.scores(fixed.answers), float(cost), fixed.cost)

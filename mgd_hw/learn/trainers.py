@@ -12,7 +12,7 @@ import numpy as np
 
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_model import has_slopes, missing_kind
+from mgd_hw.design.float_model import has_slopes
 from mgd_hw.learn.diagnose_series import silent_outputs
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
@@ -65,26 +65,26 @@ def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
 
 
 def _train_float(task: _Task, progress: FractionCallback) -> Training:
-    from python_ref.floating.online import train
+    from python_ref.floating.presentations import trainer
 
     spec, data, n_out = task.spec, task.data, task.spec.network.n_out
     begun = time.perf_counter()
-    result = train(
+    result = trainer(spec)(
         spec,
         task.parameters,
-        data.train.inputs,
+        data.train.records,
         data.train.targets,
         task.order,
         task.steps,
-        evaluation=(data.test.inputs, data.test.targets),
+        evaluation=(data.test.records, data.test.targets),
         record_every=task.record_every,
         progress=lambda done: progress(done / task.steps),
     )
     seconds = time.perf_counter() - begun
     curve = _curve(result.curve, data, n_out)
     with np.errstate(all="ignore"):  # the cost of a run that diverged shows it
-        answers = of_design.outputs(spec, result.parameters, data.test.inputs)
-    start = of_design.evaluate(spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+        answers = of_design.outputs(spec, result.parameters, data.test.records)
+    start = of_design.evaluate(spec, task.parameters, data.test.records, data.test.targets)[1] / n_out
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
@@ -176,9 +176,7 @@ def trainers_of(
         raw = start_of(own.spec, seed, start)
         task = _Task(design, own.spec, data, seed, number, steps, raw)
         found = {name: partial(train, task) for name, train in _TRAINERS.items()}
-        if missing_kind(design):
-            del found["float"]
-        elif not online.has_rule(own.spec.optimizer):
+        if not online.supports(own.spec) and (not own.spec.node or not online.has_rule(own.spec.optimizer)):
             found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
         found["backprop"] = partial(train_backprop, own, data, seed, raw)
@@ -195,6 +193,6 @@ def warm_up(design: Design, data: Data) -> None:
     raw = start_of(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    if online.has_rule(spec.optimizer) and not missing_kind(design):
-        online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    if online.supports(spec):
+        online.train(spec, spec.formats.weight.to_real(raw), one.records, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)

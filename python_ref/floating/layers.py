@@ -20,7 +20,7 @@ import numpy as np
 from python_ref.floating.passes import Block, total
 from python_ref.spec.activations import Activation
 
-__all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation"]
+__all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation", "Weighted"]
 
 Shape = tuple[int, ...]
 """Shape of the array of a sample: (n,), or (channels, height, width)."""
@@ -99,9 +99,8 @@ _scratch = _Scratch()
 class Layer(Protocol):
     """A stage of a :class:`Sequential`.
 
-    A layer with weights, (n_out, 1 + k) with the bias first, also has ``activation``; ``unfold``, which returns the factors of the weights
-    (shape (k, columns), valid until the next call of any layer); and its transpose ``fold``, for back-propagation only. A layer without
-    weights has ``pool`` and, for back-propagation, ``backward``.
+    A layer with weights, (n_out, 1 + k) with the bias first, also has ``activation``, and the products of :class:`Weighted`. A layer
+    without weights has ``pool`` and, for back-propagation, ``backward``.
     """
 
     kind: ClassVar[str]
@@ -119,8 +118,47 @@ class Layer(Protocol):
         ...
 
 
+class Weighted(Protocol):
+    """The products of a layer's weights (shape (n_out, k), without biases) and its inputs x (samples last)."""
+
+    def product(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return what the inputs contribute to the pre-activations (shape (n_out, columns))."""
+        ...
+
+    def outer(self, error: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the sum over the columns of error (shape (n_out, columns)) times operand to ``out`` (shape (n_out, k))."""
+        ...
+
+    def back(self, weights: np.ndarray, error: np.ndarray, shape: Shape) -> np.ndarray:
+        """Return ∂C/∂x (shape (*shape, B)) from ∂C/∂z (shape (n_out, columns)); for back-propagation only."""
+        ...
+
+
+class _Unfolded:
+    """Products of a layer all of whose neurons have the same operands in a column.
+
+    A class that derives from it has ``unfold``, which returns the operands (shape (k, columns), valid until the next call of any layer),
+    and its transpose ``fold``.
+    """
+
+    unfold: Callable[[np.ndarray], np.ndarray]
+    fold: Callable[[np.ndarray, Shape], np.ndarray]
+
+    def product(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """See :class:`Weighted`."""
+        return weights @ self.unfold(x)
+
+    def outer(self, error: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Weighted`."""
+        np.matmul(error, self.unfold(x).T, out=out)
+
+    def back(self, weights: np.ndarray, error: np.ndarray, shape: Shape) -> np.ndarray:
+        """See :class:`Weighted`."""
+        return self.fold(weights.T @ error, shape)
+
+
 @dataclass(frozen=True)
-class Dense:
+class Dense(_Unfolded):
     """y = f(W·x + b); an image as input is flattened, channel by channel.
 
     Parameters
@@ -158,7 +196,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(_Unfolded):
     """y = f(W ∗ x + b) with square windows and stride 1.
 
     Parameters
@@ -400,7 +438,7 @@ class Sequential:
                     assert z is not None
                     if shifted:
                         assert shift is not None
-                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(z.shape)
+                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(*place.nodes, -1)
                         moved = True
                     record = record._replace(y=_activate(place.layer.activation, z, self._part(place), own))
             records.append(record)
@@ -419,7 +457,7 @@ class Sequential:
         if base is not None:
             return base
         weights = self._weights(place, theta)
-        z = weights[:, 1:] @ place.layer.unfold(x)
+        z = place.layer.product(weights[:, 1:], x)
         z += weights[:, :1]
         assert place.nodes is not None
         return _Record(x, z.reshape(*place.nodes, -1), z)
@@ -438,7 +476,7 @@ class Sequential:
             error = errors.T[start : start + prod(place.nodes)]
             weights = self._weights(place, found)
             error = error.reshape(weights.shape[0], -1)
-            np.matmul(error, place.layer.unfold(record.x).T, out=weights[:, 1:])
+            place.layer.outer(error, record.x, weights[:, 1:])
             weights[:, 0] = error.sum(axis=1)
         return found
 
@@ -470,22 +508,43 @@ class Sequential:
             If an activation has no slope.
         """
         outputs, records = self.trace(theta, inputs)
-        found = np.zeros(self.n_parameters, theta.dtype)
-        for place, error, windows in self._backward(theta, records, slopes(outputs)):
+        return self._gradient(theta, records, slopes(outputs))[0], outputs
+
+    def backward(self, theta: np.ndarray, trace: list[_Record], slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ∂/∂θ of ΣC over the samples (shape (P,)), and ∂C/∂x of the inputs (shape (B, n_in)), from ∂C/∂y (shape (B, n_out)).
+
+        Raises
+        ------
+        ValueError
+            If an activation has no slope, or the first layer no parameters.
+        """
+        first = self._places[0]
+        if first.weights is None:
+            raise ValueError("The first layer must have parameters, for slopes of the inputs")
+        found, error = self._gradient(theta, trace, slopes)
+        inputs = first.layer.back(self._weights(first, theta)[:, 1:], error, first.shape)
+        return found, inputs.reshape(-1, inputs.shape[-1]).T
+
+    def _gradient(self, theta: np.ndarray, records: list[_Record], slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ∂/∂θ of ΣC, and ∂C/∂z of the first layer with parameters (shape (neurons, positions·B))."""
+        found, error = np.zeros(self.n_parameters, theta.dtype), slopes
+        for place, error, x in self._backward(theta, records, slopes):
             own = self._weights(place, found)
-            own[:, 1:], own[:, 0] = error @ windows.T, error.sum(axis=1)
-        return found, outputs
+            place.layer.outer(error, x, own[:, 1:])
+            own[:, 0] = error.sum(axis=1)
+        return found, error
 
     def errors(
         self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each layer with parameters, last to first, ∂C/∂z and the inputs of its neurons.
 
-        The shapes are (neurons, positions·B) and (k, positions·B); the arrays are valid until the next iteration.
+        The shapes are (neurons, positions·B) and (k, positions·B); the arrays are valid until the next iteration. All neurons of a layer
+        must have the same inputs.
         """
         outputs, records = self.trace(theta, inputs)
-        for _, error, windows in self._backward(theta, records, slopes(outputs)):
-            yield error, windows
+        for place, error, x in self._backward(theta, records, slopes(outputs)):
+            yield error, place.layer.unfold(x)
 
     def _backward(self, theta: np.ndarray, records: list[_Record], slopes: np.ndarray) -> Iterator[tuple[_Place, np.ndarray, np.ndarray]]:
         last = records[-1].y
@@ -497,6 +556,6 @@ class Sequential:
             error = error.reshape(record.y.shape) * _slope(place.layer.activation, record.y, self._part(place))
             weights = self._weights(place, theta)
             flat = error.reshape(weights.shape[0], -1)
-            yield place, flat, place.layer.unfold(record.x)
+            yield place, flat, record.x
             if place.parameter:
-                error = place.layer.fold(weights[:, 1:].T @ flat, place.shape)
+                error = place.layer.back(weights[:, 1:], flat, place.shape)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from python_ref.floating.attention import Attention
 from python_ref.floating.layers import Convolution, Dense, Pool, Sequential
 from python_ref.spec.activations import Activation
 
-__all__ = ["NETWORKS", "cifar_2023", "dense", "fashion_2023", "fashion_2025"]
+__all__ = ["NETWORKS", "attention", "cifar_2023", "dense", "fashion_2023", "fashion_2025"]
 
 
 def dense(sizes: tuple[int, ...], hidden: Activation = Activation.TANH, output: Activation = Activation.IDENTITY) -> Sequential:
     """Return dense layers with the given sizes: the number of inputs, then the neurons of each layer."""
     last = len(sizes) - 1
     return Sequential(sizes[:1], tuple(Dense(size, output if n == last else hidden) for n, size in enumerate(sizes[1:], 1)))
+
+
+def attention(
+    sizes: tuple[int, ...], frames: int, hidden: Activation = Activation.TANH, output: Activation = Activation.IDENTITY
+) -> Attention:
+    """Return linear attention over ``frames`` frames with the given sizes.
+
+    They are the number of inputs of a frame, the numbers of entries of a key and of a value, and the neurons of the dense layers behind.
+    Without a dense layer, the sum of the values is the output, and ``output`` does not apply.
+    """
+    inputs, keys, values = sizes[:3]
+    return Attention(inputs, frames, keys, values, dense(sizes[2:], hidden, output) if len(sizes) > 3 else None)
 
 
 def fashion_2023(width: int = 1) -> Sequential:

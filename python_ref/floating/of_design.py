@@ -8,6 +8,7 @@ in an unperturbed one. :mod:`~python_ref.floating.online` takes them faster, one
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +20,16 @@ from python_ref.floating.learner import Constant, Decay, Learner, Listed
 from python_ref.floating.objectives import SquaredError
 from python_ref.floating.optimizers import OPTIMIZERS, Optimizer
 from python_ref.floating.passes import Measured
+from python_ref.floating.series import Series
+from python_ref.floating.sparse import Sparse
+from python_ref.floating.stateful import Leaky, Lif, Memoryless
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError, unknown
-from python_ref.spec.layers import DENSE
+from python_ref.spec.error import unknown
 from python_ref.spec.learning import LearningSpec
-from python_ref.spec.network import Network
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = [
-    "check_kinds", "code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner",
-    "missing_kind", "network", "outputs", "rule",
-]  # fmt: skip
+__all__ = ["LAYERS", "code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner", "network", "outputs", "rule"]
 
 BATCH = 4096
 """Samples that pass through the network at once where a design is evaluated."""
@@ -39,33 +38,38 @@ BATCH = 4096
 # -- How a design learns ----------------------------------------------------------------------------------------------
 
 
-def missing_kind(network: Network) -> str:
-    """Name of the first kind of layer of a network that the float side has not; "" if it has all."""
-    return next((layer.kind.name for layer in network.layers if layer.kind != DENSE), "")
+LAYERS: dict[str, Callable[[Any], Any]] = {
+    "dense": lambda layer: Dense(layer.n_out, layer.activation),
+    "sparse": lambda layer: Sparse(layer.n_out, layer.activation, layer.lists, layer.block),
+    "leaky": lambda layer: Leaky(layer.n_out, layer.activation, layer.kind.leak),
+    "lif": lambda layer: Lif(layer.n_out, layer.kind.leak),
+}
+"""Layers of the float side by the names of their kinds: functions of a layer of the specification."""
 
 
-def check_kinds(network: Network) -> None:
-    """Refuse a network with a kind of layer that the float side has not.
-
-    Raises
-    ------
-    DesignError
-        If there is one. The key is ``network.layers``.
-    """
-    if kind := missing_kind(network):
-        raise DesignError("network.layers", list(network.sizes), f"the float model has no {kind} layers", "Take dense layers here.")
-
-
-def network(spec: DesignSpec) -> Sequential:
-    """The dense network of a design, with θ in the canonical order.
+def network(spec: DesignSpec) -> Sequential | Series:
+    """The network of a design, with θ in the canonical order.
 
     Raises
     ------
-    DesignError
-        If it has other layers.
+    TypeError
+        If the float side does not have a kind of layer.
     """
-    check_kinds(spec.network)
-    return Sequential((spec.network.n_in,), tuple(Dense(layer.n_out, layer.activation) for layer in spec.network.layers))
+    for each in spec.network.layers:
+        if each.kind.name not in LAYERS:
+            raise unknown("Kind of a layer", each.kind, "python_ref.floating.of_design.LAYERS")
+    layers = [LAYERS[each.kind.name](each) for each in spec.network.layers]
+    if not any(each.kind.stateful for each in spec.network.layers):
+        return Sequential((spec.network.n_in,), tuple(layers))
+    return _series(spec.network, layers, spec.perturbation)
+
+
+def _series(shape: Any, layers: list[Any], perturbation: Any) -> Series:
+    """The network of a design with state: ``shape`` is its network, with its frames."""
+    usual = shape.frames if shape.held else 1
+    hold = usual if perturbation.hold is None else perturbation.hold
+    framed = tuple(Memoryless(layer) if isinstance(layer, Dense) else layer for layer in layers)
+    return Series(shape.n_in, framed, shape.frames, shape.held, shape.readout.value == "sum", hold)
 
 
 def code(spec: LearningSpec, seed: int | None = None) -> Code:

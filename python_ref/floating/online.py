@@ -20,14 +20,15 @@ import numpy as np
 from python_ref.compiled import compiled
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.floating.of_design import check_kinds, evaluate, held_steps
+from python_ref.floating.of_design import evaluate, held_steps
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.layers import DENSE
 from python_ref.spec.optimizer import Optimizer
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["Result", "block_length", "has_rule", "signs", "train"]
+__all__ = ["Result", "block_length", "has_rule", "signs", "supports", "train"]
 
 BLOCK_VALUES = 1 << 18
 """Approximate number of signs that are drawn at once."""
@@ -71,6 +72,11 @@ _RULES: dict[str, Callable[..., float]] = {"plain": lambda: 0.0, "momentum": lam
 def has_rule(optimizer: Optimizer) -> bool:
     """Whether the compiled loops support the rule of an optimiser; the learner of the design, which is slower, supports every rule."""
     return optimizer.float_rule()[0] in _RULES
+
+
+def supports(spec: DesignSpec) -> bool:
+    """Whether the compiled loops support a design: the rule of its optimiser, and every kind of its layers, which is dense."""
+    return has_rule(spec.optimizer) and all(layer.kind == DENSE for layer in spec.network.layers)
 
 
 def _decay(optimizer: Optimizer) -> float:
@@ -363,8 +369,7 @@ class Result:
 
 
 def _check_shapes(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, order: SampleOrder) -> None:
-    """Refuse arrays that do not fit the network or the order, and layers that the float side has not."""
-    check_kinds(spec.network)
+    """Refuse arrays that do not fit the network or the order."""
     network = spec.network
     for name, found, wanted in (
         ("Parameters", np.shape(parameters), (network.n_parameters,)),

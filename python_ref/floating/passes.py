@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Block", "ForwardPass", "Measurable", "Measured", "NodePass", "Objective", "split", "total"]
+__all__ = ["Block", "ForwardPass", "Measurable", "Measured", "NodePass", "Objective", "of_all_nodes", "split", "total"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class Block:
 def total(blocks: Sequence[Block]) -> int:
     """Return the number of values of all blocks together."""
     return sum(block.size for block in blocks)
+
+
+def of_all_nodes(values: np.ndarray, nodes: int) -> np.ndarray:
+    """Return values of the last nodes of a network (shape (B, n)) as values of all of its ``nodes`` (shape (B, N)), the others zero."""
+    missing = nodes - values.shape[1]
+    return values if not missing else np.pad(values, ((0, 0), (missing, 0)))
 
 
 def split(flat: np.ndarray, blocks: Sequence[Block]) -> dict[str, np.ndarray]:
@@ -125,16 +131,17 @@ class NodePass(ForwardPass, Protocol):
         inputs : array, shape (B, n_in)
             Inputs x of the batch, a row per sample.
         shift : array, shape (B, N), or None
-            Perturbation that is added to each pre-activation of each sample.
+            Perturbation that is added to each pre-activation of each sample; or, of shape (B, n), to those of the last n nodes alone.
         base : trace or None
-            Trace of the unperturbed pass at the same θ and inputs; values that do not depend on ``shift`` need not be computed again.
+            Trace of the unperturbed pass at the same θ and inputs; values that do not depend on ``shift`` need not be computed again. That
+            of a single sample takes any number of perturbations, and each row of the outputs is then the sample with one of them.
         """
         ...
 
     def correlate(self, trace: Any, errors: np.ndarray) -> np.ndarray:
         """Return Σ over samples of errorⱼ·∂zⱼ/∂θ (shape (P,)), which is error times input at each synapse.
 
-        ``errors`` has an error for each node (shape (B, N)).
+        ``errors`` has an error for each node (shape (B, N)), or for the last n nodes (shape (B, n)), all others being zero.
         """
         ...
 

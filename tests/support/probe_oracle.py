@@ -76,6 +76,8 @@ class Pass(NamedTuple):
     ----------
     z, y : dict of (int, int) to Fraction
         Pre-activation and activation of each neuron (layer, neuron).
+    outputs : list of Fraction
+        Outputs of the network.
     cost : Fraction
         The cost C of the outputs.
     evaluated : set of (int, int)
@@ -86,6 +88,7 @@ class Pass(NamedTuple):
 
     z: dict[tuple[int, int], Fraction]
     y: dict[tuple[int, int], Fraction]
+    outputs: list[Fraction]
     cost: Fraction
     evaluated: set[tuple[int, int]]
     outside: int
@@ -115,6 +118,11 @@ class ProbeOracle:
         If the design is not one of this machine.
     """
 
+    always_sums = False
+    """Whether there is a gradient memory whatever the design says."""
+    more_counters: tuple[str, ...] = ()
+    """Names of counters of saturations beside those of every design."""
+
     def __init__(
         self,
         spec: DesignSpec,
@@ -126,7 +134,7 @@ class ProbeOracle:
     ) -> None:
         self.spec, self.sizes = spec, spec.network.sizes
         self.layers = len(self.sizes) - 1
-        self.inputs = neuron_inputs(spec)
+        self.inputs = self.inputs_of(spec)
         self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
         self.parts = spec.perturbation.parts or ((self.layers, 1),)
         narrow_enough = spec.formats.activation.integer_bits + spec.formats.activation.fraction_bits <= 15
@@ -139,15 +147,16 @@ class ProbeOracle:
         self.adam = AdamOracle(spec.optimizer, spec.formats.gradient or Fixed(True, 1, 15), spec.formats.weight) if is_adam else None
         built = spec.hardware.gradient_memory
         always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
-        self.memory = not always_updated if built is None else built
+        self.memory = self.always_sums or (not always_updated if built is None else built)
         self._refuse(always_updated)
         self.round = round_of(self.parts)
         self.neurons = [(layer, o) for layer in range(self.layers) for o in range(self.sizes[layer + 1])]
-        self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(len(self.inputs[layer, o]) + 1)]
+        self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(self.fan_in(layer) + 1)]
+        self.quantities = self.evaluations = self.neurons
         self.theta = dict.fromkeys(self.keys, Fraction(0))
         self.G = dict.fromkeys(self.keys, Fraction(0))
         self.m, self.v = (dict.fromkeys(self.keys, Fraction(0)) for _ in range(2))
-        kinds = ("activation", "cost_change", "error", "gradient", "momentum", "square", "update", "weight")
+        kinds = ("activation", "cost_change", "error", "gradient", "momentum", "square", "update", "weight", *self.more_counters)
         self.count = dict.fromkeys(("correct", "writes", "changed", *kinds), 0)
         self.word_bits = max([0, *(drop for layer in range(self.layers) for drop in self.dropped(layer).values())])
         self.sample: tuple[list[Fraction], list[Fraction]] = ([], [])
@@ -173,8 +182,8 @@ class ProbeOracle:
     # -- Random numbers and signs -----------------------------------------------------------------------------------
 
     def sign(self, j: int, p: int) -> int:
-        """s of neuron j in sign vector p, whatever the part."""
-        code, n = self.spec.perturbation.code.name, len(self.neurons)
+        """s of quantity number j in sign vector p, whatever the part."""
+        code, n = self.spec.perturbation.code.name, len(self.quantities)
         if code == "lfsr":
             return (-1 if self.signs.bit(p * n + j, 0) else 1) * (-1 if p % 2 else 1)
         return counted_sign(code, j, n, p)
@@ -197,16 +206,37 @@ class ProbeOracle:
         return drops
 
     def random(self, layer: int, synapse: int, kind: str) -> Fraction:
-        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(F + 1) + place."""
+        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(fan-in + 1) + place."""
         drop = self.dropped(layer).get(kind, 0)
         if drop <= 0:
             return Fraction(0)
-        widths = [len(self.inputs[each, 0]) + 1 for each in range(self.layers)]
-        places, place = sum(widths), sum(widths[:layer]) + synapse
+        places = sum(self.fan_in(each) + 1 for each in range(self.layers))
+        place = sum(self.fan_in(before) + 1 for before in range(layer)) + synapse
         bits = [self.words.bit(self.u * places + place, i) for i in range(drop)]
         return Fraction(sum(bit * 2**i for i, bit in enumerate(bits)), 2**drop)
 
     # -- Passes -----------------------------------------------------------------------------------------------------
+
+    def inputs_of(self, spec: DesignSpec) -> dict[tuple[int, int], list[int]]:
+        """The inputs of each neuron (layer, neuron), in the order of its weights."""
+        return neuron_inputs(spec)
+
+    def fan_in(self, layer: int) -> int:
+        """Number of operands of each neuron of a layer, beside the 1 of its bias."""
+        return len(self.inputs[layer, 0])
+
+    def is_perturbed(self, quantity: tuple[int, ...], first: int, last: int) -> bool:
+        """Whether a probe of the layers ``first`` to ``last`` perturbs a quantity."""
+        return first <= quantity[0] <= last
+
+    def tally(self, measured: Pass) -> None:
+        """Count the saturations of a pass."""
+        self.count["activation"] += measured.outside
+
+    def products(self, key: tuple[int, int, int], errors: dict) -> list[Fraction]:
+        """What a presentation adds to the gradient of a parameter, one after the other: the error of its neuron times its operand."""
+        layer, o, i = key
+        return [errors[layer, o] * self.operands(layer, o, self.kept.y)[i]]
 
     def operands(self, layer: int, o: int, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
         """What the synapses of a neuron multiply: 1 for the bias, then its inputs."""
@@ -231,8 +261,8 @@ class ProbeOracle:
                 if not (kept and shift and self.one_changes) or self.is_reached(layer, o, shift):
                     evaluated.add((layer, o))
                     outside += saturated
-        cost = sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0))
-        return Pass(z, y, cost, evaluated, outside)
+        outputs = [y[self.layers - 1, o] for o in range(self.sizes[-1])]
+        return Pass(z, y, outputs, self.cost(outputs), evaluated, outside)
 
     def function_of(self, layer: int) -> str:
         """The name of a layer's activation."""
@@ -243,13 +273,13 @@ class ProbeOracle:
         ((where, which),) = (key for key, each in shift.items() if each != 0)
         return layer > where or (layer == where and (o == which or layer == self.layers - 1))
 
-    def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
-        """Activations of the last layer."""
-        return [y[self.layers - 1, o] for o in range(self.sizes[-1])]
+    def cost(self, outputs: Sequence[Fraction]) -> Fraction:
+        """C of outputs."""
+        return sum(((a - b) ** 2 for a, b in zip(outputs, self.sample[1], strict=True)), Fraction(0))
 
     def is_correct(self, measured: Pass) -> bool:
         """Whether the answer of a pass is that of the target: the largest output, the first of equals; or y ≥ ½ if there is one."""
-        y, target = self.outputs(measured.y), self.sample[1]
+        y, target = measured.outputs, self.sample[1]
         if len(y) == 1:
             return (y[0] >= Fraction(1, 2)) == (target[0] >= Fraction(1, 2))
         return y.index(max(y)) == target.index(max(target))
@@ -280,8 +310,8 @@ class ProbeOracle:
         if self.kept is None:  # also when a run goes on after a stop
             self.kept = self.run_pass()
         if begins:
-            self.count["activation"] += self.kept.outside
-            self.E = dict.fromkeys(self.neurons, Fraction(0))
+            self.tally(self.kept)
+            self.E = dict.fromkeys(self.quantities, Fraction(0))
             if new:  # not again where an update ended the presentation before
                 judged = self.is_correct(self.kept)
                 self.count["correct"] += judged
@@ -303,11 +333,11 @@ class ProbeOracle:
     def probe(self, p: int, first: int, last: int) -> dict[str, object]:
         """Measure the cost with the signs that vector p has in the layers ``first`` to ``last``, and correlate its change there."""
         assert self.kept is not None
-        signs = {(layer, o): self.sign(j, p) if first <= layer <= last else 0 for j, (layer, o) in enumerate(self.neurons)}
+        signs = {key: self.sign(j, p) if self.is_perturbed(key, first, last) else 0 for j, key in enumerate(self.quantities)}
         passes = [self.kept]
         for direction in (+1, -1) if self.two_sided else (+1,):
             passes.append(self.run_pass(first, self.kept, {key: direction * s * self.delta for key, s in signs.items()}))
-            self.count["activation"] += passes[-1].outside
+            self.tally(passes[-1])
         change = passes[1].cost - passes[2 if self.two_sided else 0].cost
         f = self.spec.formats
         if f.cost_change:
@@ -316,13 +346,19 @@ class ProbeOracle:
         for key, s in signs.items():
             self.E[key] += s * change
         return {
-            "preactivation": [[each.z[key] for key in self.neurons] for each in passes],
-            "activation": [[each.y[key] for key in self.neurons] for each in passes],
-            "evaluated": [[key in each.evaluated for key in self.neurons] for each in passes],
+            **self.shown(passes),
+            "evaluated": [[key in each.evaluated for key in self.evaluations] for each in passes],
             "cost": [each.cost for each in passes],
             "cost_change": change,
             "sign": list(signs.values()),
             "error_sum": list(self.E.values()),
+        }
+
+    def shown(self, passes: Sequence[Pass]) -> dict[str, list[list[Fraction]]]:
+        """What each pass shows of its evaluations."""
+        return {
+            "preactivation": [[each.z[key] for key in self.evaluations] for each in passes],
+            "activation": [[each.y[key] for key in self.evaluations] for each in passes],
         }
 
     def apply(self, rate: int, updates: bool) -> dict[str, object]:
@@ -331,20 +367,19 @@ class ProbeOracle:
         f = self.spec.formats
         factor = (self.gradient_scale() if self.adam else Fraction(2) ** rate) / self.delta / (2 if self.two_sided else 1)
         errors, change, correlated = {}, {}, {}
-        for key in self.neurons:
+        for key in self.quantities:
             errors[key], outside = narrow(factor * self.E[key], self.error, *self.error_modes)
             self.count["error"] += outside
         gradient_modes = (f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
-        for layer, o, i in self.keys:
-            key = (layer, o, i)
-            source = errors[layer, o] * self.operands(layer, o, self.kept.y)[i]
-            if self.memory or self.rule is not None or self.adam:
-                source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
-                if self.memory:
-                    source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
-                    self.G[key], outside = source, outside or beyond
-                self.count["gradient"] += outside
-                correlated[key] = source
+        for key in self.keys:
+            for source in self.products(key, errors):
+                if self.memory or self.rule is not None or self.adam:
+                    source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
+                    if self.memory:
+                        source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
+                        self.G[key], outside = source, outside or beyond
+                    self.count["gradient"] += outside
+                    correlated[key] = source
             if updates:
                 change[key] = self.update(key, source, rate)
                 self.G[key] = Fraction(0)
@@ -411,12 +446,7 @@ class ProbeOracle:
         measured = self.run_pass()
         judged = self.is_correct(measured)
         self.count["correct"] += judged
-        shown = {
-            "judged": judged,
-            "preactivation": list(measured.z.values()),
-            "activation": list(measured.y.values()),
-            "cost": measured.cost,
-        }
+        shown = {"judged": judged, "cost": measured.cost, **{name: values for name, (values,) in self.shown([measured]).items()}}
         return {**self.interrupt(), **shown}
 
     def restart(self, seed: int) -> dict[str, object]:
@@ -435,7 +465,7 @@ class ProbeOracle:
     def discard(self) -> None:
         """Forget the presentation."""
         self.presenting, self.kept, self.probed = False, None, 0
-        self.E = dict.fromkeys(self.neurons, Fraction(0))
+        self.E = dict.fromkeys(self.quantities, Fraction(0))
 
     def state(self) -> dict[str, object]:
         """What stays from one step to the next, as the host can read it."""

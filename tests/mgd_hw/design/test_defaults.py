@@ -130,6 +130,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "data.test_fraction": (lambda d: d.data.test_fraction, 0.0, ""),
     "data.validation_fraction": (lambda d: d.data.validation_fraction, 0.0, ""),
     "data.split_seed": (lambda d: d.data.split_seed, 0, ""),
+    "data.frames": (lambda d: d.data.frames_at_once, 1, ""),
     "data.stratify": (lambda d: d.data.stratify, False, ""),
     "data.train_samples": (lambda d: d.data.train_samples, None, ""),
     "data.test_samples": (lambda d: d.data.test_samples, None, ""),

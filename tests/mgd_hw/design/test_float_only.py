@@ -19,8 +19,10 @@ from mgd_hw.learn.compare import compare_models
 from mgd_hw.learn.diagnose import diagnosis_of
 from mgd_hw.learn.learners import train_mgd
 from python_ref.datasets import SampleOrder
+from python_ref.floating.attention import Attention
 from python_ref.floating.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 from python_ref.floating.learner import train
+from python_ref.spec.activations import Activation
 from python_ref.spec.error import Refusal
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
@@ -81,6 +83,65 @@ def test_every_optimiser_learns(name: str) -> None:
     result = compare_models(quick, load_data(quick.data), seeds=1, steps=500)
     assert result.float.accuracy_mean > 0.6
     assert result.float.evaluations_mean == 500 * 50 * 2
+
+
+ATTENTION = '[network]\narchitecture = "attention"\nlayers = {}\nframes = 7\n[data]\ntask = "recall"\n'
+
+
+def test_attention_is_compared_and_refused_by_name() -> None:
+    design = parse(ATTENTION.format([12, 5, 6, 3, 4]) + "[compare]\nbackprop_epochs = 1\n", "a.toml")
+    net = network(design)
+    assert isinstance(net, Attention)
+    assert (net.inputs, net.frames, net.keys, net.values, net.n_nodes) == (12, 7, 5, 6, 5 + 6 * 11 + 3 + 4)
+    assert net.tail is not None
+    assert [layer.activation for layer in net.tail.layers] == [Activation.RELU, Activation.IDENTITY]
+    with pytest.raises(Refusal, match=r'network\.architecture = "attention": this network has no hardware yet'):
+        mgd_hw.generate(design)
+    result = compare_models(design, load_data(design.data), seeds=1, steps=20)
+    assert result.float.runs and result.backprop.runs and not result.fixed.runs
+    assert "network.architecture = attention" in result.fixed.note
+    assert result.float.evaluations_mean == 40
+    assert len(result.float.runs[0].parameters) == 13 * (5 + 5 + 6) + 7 * 3 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "perturbation.kind = 'weight'",
+        "perturbation.layerwise = true",
+        "learning.parts = [[3, 1], [2, 4]]",
+        "learning.layer_factors = [1, 1, 1, 1, 0]",
+    ],
+)
+def test_attention_learns_as_asked(more: str) -> None:
+    design = parse(f"{more}\nlearning.batch = 32\n{ATTENTION.format([12, 5, 6, 3, 4])}", "a.toml")
+    data = load_data(design.data)
+    with opened(design) as problem:
+        machine, theta = learner(design, 200, problem), start(design, 1)
+        found = train(machine, theta, data.train.inputs, data.train.targets, data.order, 200).state.theta
+        before, after = (problem.costs(each, data.test.inputs, data.test.targets).mean() for each in (theta, found))
+    assert after < before
+    assert (found[-16:] == theta[-16:]).all() == ("factors" in more)
+
+
+def test_recall_learns() -> None:
+    """The shipped design, for an eighth of its steps at twice the rate."""
+    design = load("recall")
+    assert design.float_only.requests[0][0] == "network.architecture"
+    quick = parse(
+        design.text.replace("learning_rate = -8", "learning_rate = -7").replace("backprop_epochs = 60", "backprop_epochs = 8"), "a.toml"
+    )
+    result = compare_models(quick, load_data(quick.data), seeds=1, steps=1_500)
+    assert result.float.accuracy_mean > 0.4
+    assert result.backprop.accuracy_mean > 0.7
+
+
+@pytest.mark.slow
+def test_recall_is_solved() -> None:
+    design = load("recall")
+    result = compare_models(design, load_data(design.data), seeds=2, steps=design.compare.steps)
+    assert result.float.accuracy_mean >= 0.98
+    assert result.backprop.accuracy_mean == 1
 
 
 def test_shipped_designs_ask_for_nothing() -> None:

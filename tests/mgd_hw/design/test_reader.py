@@ -146,6 +146,8 @@ def other_bases(base: str) -> dict[str, str]:
         **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
         "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
         "network.width": IMAGES,
+        "network.frames": '[network]\narchitecture = "attention"\nlayers = [12, 8, 4]\nframes = 2\n',
+        "data.frames": '[network]\nlayers = [84, 4]\n[data]\ntask = "recall"\n',
         "learning.form": base.replace('name = "momentum"\n', "") + weight,
         "learning.groups": base + weight,
         **dict.fromkeys(("learning.highpass", "learning.lowpass"), analog),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ import pytest
 from python_ref.floating import of_design
 from python_ref.floating.codes import Code as FloatCode
 from python_ref.floating.codes import SinusoidalCode
+from python_ref.floating.layers import Dense, Sequential
 from python_ref.floating.learner import Learner, State, initial_state, step
+from python_ref.floating.series import Series
+from python_ref.floating.sparse import Sparse
+from python_ref.floating.stateful import Leaky, Lif, Memoryless
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Optimizer, Sgd
@@ -244,3 +249,32 @@ def test_writes_count_every_parameter_of_every_update() -> None:
     spec = design(periods=(1, 1, 4), rate=-8)
     _, states, _ = run(spec, 9)
     assert [state.writes // spec.network.n_parameters for state in states] == [0, 0, 0, 1, 1, 1, 1, 2, 2]
+
+
+def layer_of(n_in: int, n_out: int, name: str, **given: object) -> SimpleNamespace:
+    kind = SimpleNamespace(name=name, stateful=name in ("leaky", "lif"), **{key: given.pop(key) for key in ("leak",) if key in given})
+    return SimpleNamespace(n_in=n_in, n_out=n_out, activation=Activation.TANH, kind=kind, **given)
+
+
+def design_of(*layers: SimpleNamespace, hold: int | None = None, **frames: object) -> SimpleNamespace:
+    shape = {"frames": 6, "held": False, "readout": SimpleNamespace(value="last")} | frames
+    network = SimpleNamespace(n_in=layers[0].n_in, layers=layers, **shape)
+    return SimpleNamespace(network=network, perturbation=SimpleNamespace(hold=hold))
+
+
+def test_every_kind_of_layer_has_its_float_layer() -> None:
+    lists = np.array([[0, 2], [1, 2]])
+    found = of_design.network(design_of(layer_of(3, 4, "sparse", lists=lists, block=2), layer_of(4, 2, "dense")))
+    assert isinstance(found, Sequential)
+    assert [(type(layer), layer.n_out) for layer in found.layers] == [(Sparse, 4), (Dense, 2)]
+    assert found.layers[0].lists is lists
+    layers = layer_of(3, 4, "leaky", leak=2), layer_of(4, 5, "dense"), layer_of(5, 2, "lif", leak=3)
+    series = of_design.network(design_of(*layers, held=True, readout=SimpleNamespace(value="sum")))
+    assert isinstance(series, Series)
+    assert series.layers == (Leaky(4, Activation.TANH, 2), Memoryless(Dense(5, Activation.TANH)), Lif(2, 3))
+    assert (series.inputs, series.frames, series.held, series.summed, series.hold) == (3, 6, True, True, 6)
+    assert of_design.network(design_of(*layers)).hold == 1
+    assert not of_design.network(design_of(*layers)).summed
+    assert of_design.network(design_of(*layers, hold=4)).hold == 4
+    with pytest.raises(TypeError, match=r"python_ref\.floating\.of_design\.LAYERS"):
+        of_design.network(design_of(layer_of(3, 4, "other")))

@@ -1,0 +1,136 @@
+"""The learner of a design by whole presentations: all probes of a sample pass through the network at once.
+
+It learns as :mod:`~python_ref.floating.online` does in node perturbation, with the same signs, for every kind of layer and every rule of
+the float side: the probes of a presentation have one sample and one θ, so that they are the columns of one matrix. As in hardware, the
+errors of a presentation have the rate of its last step, and are multiplied by the operands of its unperturbed pass, also where the
+difference is two-sided. Import this module only where it is used, since it imports numba.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from python_ref.curve import Curve
+from python_ref.datasets import SampleOrder
+from python_ref.floating import online
+from python_ref.floating.objectives import SquaredError, correct
+from python_ref.floating.of_design import decay, evaluate, network, rule
+from python_ref.floating.online import Result, signs
+from python_ref.floating.passes import NodePass
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["signs_of_steps", "train", "trainer"]
+
+CHUNK_VALUES = 1 << 22
+"""Approximate number of signs that pass through the network at once."""
+
+
+def signs_of_steps(spec: DesignSpec, seed: int, n: int, stop: int) -> np.ndarray:
+    """Return the signs of steps n … stop − 1 (float64, shape (stop − n, quantities)), which are 0 outside the part of a step."""
+    period, rows = spec.schedule.perturbation_period, []
+    for step in range(n, stop):
+        row = signs(spec, seed, step // period)
+        rows.append(spec.round.part_at(step).within(row) if spec.in_parts else row)
+    return np.stack(rows)
+
+
+def trainer(spec: DesignSpec) -> Callable[..., Result]:
+    """Return the function that trains a design fastest: the compiled loops where these support it, else :func:`train`."""
+    return online.train if online.supports(spec) else train
+
+
+class _Presentation:
+    """A sample at one θ: its unperturbed pass, and the sum E of s·C̃ of each quantity.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design, of node perturbation.
+    theta : array of float64, shape (P,)
+        Parameters θ in canonical order.
+    x, target : arrays of float64, shapes (1, n_in) and (1, n_out)
+        Inputs and targets of the sample that all probes of the presentation measure.
+    """
+
+    def __init__(self, spec: DesignSpec, theta: np.ndarray, x: np.ndarray, target: np.ndarray) -> None:
+        self._net: NodePass = network(spec)
+        self._theta, self._x, self._target = theta, x, target
+        self._sides = (1.0, -1.0) if spec.two_sided else (1.0,)
+        self._delta, self._objective = 2.0**spec.perturbation.amplitude_log2, SquaredError()
+        outputs, base = self._net.trace(theta, x)
+        self._base: Any = base
+        self.cost, self.correct = float(self._objective.costs(outputs, target)[0]), bool(correct(outputs, target)[0])
+        self._sum = np.zeros(spec.quantities)
+
+    def probe(self, rows: np.ndarray) -> int:
+        """Measure the cost with each row of signs, and correlate; return the number of passes."""
+        measured = []
+        for side in self._sides:
+            outputs, _ = self._net.trace(self._theta, self._x, side * self._delta * rows, self._base)
+            measured.append(self._objective.costs(outputs, self._target))
+        change = measured[0] - (measured[1] if len(measured) == 2 else self.cost)
+        self._sum += rows.T @ change
+        return len(measured) * len(rows)
+
+    def gradient(self) -> np.ndarray:
+        """Return the sum of the estimates of the probes (shape (P,))."""
+        return self._net.correlate(self._base, (self._sum / (len(self._sides) * self._delta))[None])
+
+
+def train(
+    spec: DesignSpec,
+    parameters: np.ndarray,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    order: SampleOrder,
+    steps: int,
+    seed: int | None = None,
+    *,
+    evaluation: tuple[np.ndarray, np.ndarray] | None = None,
+    record_every: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Train for ``steps`` steps from step 0; see :func:`python_ref.floating.online.train`.
+
+    Raises
+    ------
+    ValueError
+        If the design perturbs weights, whose steps form no presentations.
+    """
+    if not spec.node:
+        raise ValueError("Kind of perturbation must be node, since only its steps form presentations, not weight")
+    schedule, learned, factor = spec.schedule, rule(spec.optimizer, 2.0 ** spec.schedule.rate_at(0)), decay(spec)
+    seed = spec.perturbation.seed if seed is None else seed
+    periods = (schedule.sample_period, schedule.update_period, record_every or max(1, steps // 50), max(1, CHUNK_VALUES // spec.quantities))
+    theta = np.array(parameters, dtype=np.float64)
+    gradient, memory, rows = np.zeros_like(theta), learned.initial(theta), list[tuple[float, ...]]()
+    n = updates = evaluations = judged = right = 0
+    cost, presented = 0.0, None
+    while n < steps:
+        if presented is None:
+            row = order.indices(n // periods[0], 1)
+            presented = _Presentation(spec, theta, inputs[row].astype(np.float64), targets[row].astype(np.float64))
+            evaluations += 1
+            if n % periods[0] == 0:
+                judged, right, cost = judged + 1, right + presented.correct, cost + presented.cost
+        stop = min(steps, *((n // period + 1) * period for period in periods))
+        evaluations += presented.probe(signs_of_steps(spec, seed, n, stop))
+        n = stop
+        if n % periods[0] == 0 or n % periods[1] == 0:
+            gradient += presented.gradient() * factor.at(n - 1)
+            presented = None
+        if n % periods[1] == 0:
+            move, memory = learned.step(memory, gradient, updates, learned.rate)
+            theta, gradient, updates = theta - move, np.zeros_like(theta), updates + 1
+        if n % periods[2] == 0 or n == steps:
+            online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
+            evaluated = evaluate(spec, theta, *evaluation) if evaluation is not None else (math.nan, math.nan)
+            rows.append((n, evaluations, updates * theta.size, *online, *evaluated))
+            judged, right, cost = 0, 0, 0.0
+            if progress is not None:
+                progress(n)
+    return Result(theta, n, evaluations, updates * theta.size, Curve.of_rows(rows))
