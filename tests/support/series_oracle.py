@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import narrow
-from tests.support.probe_oracle import ProbeOracle, activated
+from tests.support.oracle import activated, narrow
+from tests.support.probe_oracle import ProbeOracle
 
 __all__ = ["SeriesOracle", "SeriesPass"]
 
@@ -181,7 +181,7 @@ class SeriesOracle(ProbeOracle):
                 made.outside["state"] += outside
                 found.append(made.y[at])
             else:
-                made.y[at], outside = activated(self.spec, layer, z)
+                made.y[at], outside = activated(self.spec, self.function_of(layer), z)
                 made.outside["activation"] += outside
                 if kind == "leaky":
                     states[layer, o] += self.shifted(made.y[at] - states[layer, o], leak, self.spec.formats.activation)
