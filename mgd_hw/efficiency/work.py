@@ -28,6 +28,9 @@ Finished = dict[str, list[dict[str, Any]]]
 COMPILED = 20.0
 """How many times as fast as numpy, sample by sample, the compiled models are, roughly: to foretell the time that is left."""
 
+FORETOLD = 0.05
+"""Share of the work after which the time that is left is foretold: before, the start of the processes counts too much."""
+
 
 def train_all(
     variants: Sequence[Variant], seeds: int, validate: bool, start: np.ndarray | None, workers: int | None, progress: Progress
@@ -71,7 +74,8 @@ def train_all(
             done[row.key] = row
             finished, total = sum(work[key] for key in done), sum(work.values())
             spent = time.perf_counter() - begun
-            left = f", about {shown(spent * (total - finished) / finished)} left" if finished < total else ""
+            known = FORETOLD * total < finished < total
+            left = f", about {shown(spent * (total - finished) / finished)} left" if known else ""
             progress.update("Efficiency", finished, total, f"{len(done)} of {len(jobs)} runs{left}")
     except KeyboardInterrupt:
         if not done:
