@@ -278,7 +278,7 @@ class SeriesMachine(NodeMachine):
 
     def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.states, self.in_force, self.error_sum, self.turn, self.due
-        return run_series(self.net, self.plan, self.rule, *state, self.room, *arguments, *results, shown)
+        return run_series(self.net, self.plan, self.rule, *state, self.room, *arguments, *results, shown, self.tally)
 
     def _buffers(self, steps: int) -> ShownSeries:
         shape, parameters = (steps, self.spec.passes, self.spec.evaluations), self.spec.network.n_parameters

@@ -12,7 +12,7 @@ import numpy as np
 
 from python_ref.compiled import compiled
 from python_ref.fixed.plan import FLOOR, HALF_UP, STOCHASTIC
-from python_ref.fixed.tally import ERROR, GRADIENT, ROUNDED, UNPERTURBED
+from python_ref.fixed.tally_kernels import tally_signed, tally_update
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
@@ -480,19 +480,6 @@ def _learn(
 
 
 @_compiled
-def _tally_update(plan, tally, theta, gradient, s, g):
-    """Count an update, before it clears G, by what it changed and by the reason of what it did not."""
-    for i in range(theta.size):
-        if theta[i] != tally.before[i]:
-            tally.changes[i] += 1
-            tally.before[i] = theta[i]
-        elif plan.direct_update:
-            tally.unchanged[ERROR if g == 0 else UNPERTURBED if s[i] == 0 else ROUNDED] += 1
-        else:
-            tally.unchanged[GRADIENT if gradient[i] == 0 else ROUNDED] += 1
-
-
-@_compiled
 def cost_of(y_all, target):
     """Return C of the outputs, the last activations of a pass."""
     total = np.int64(0)
@@ -588,7 +575,10 @@ def run_steps(
             net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
         )  # fmt: skip
         if updating and tally.before.size:
-            _tally_update(plan, tally, theta, gradient, s, g)
+            if plan.direct_update:
+                tally_signed(tally, theta, s, g)
+            else:
+                tally_update(tally, theta, gradient)
         if updating and not plan.direct_update:
             for i in range(gradient.size):
                 gradient[i] = 0

@@ -34,7 +34,8 @@ from python_ref.fixed.kernels import (
     widest_layer,
 )  # fmt: skip
 from python_ref.fixed.plan import STOCHASTIC
-from python_ref.fixed.tally import ERROR, GRADIENT, INPUT, ROUNDED
+from python_ref.fixed.tally import ERROR, INPUT, ROUNDED
+from python_ref.fixed.tally_kernels import tally_update
 from python_ref.spec.probes import COUNTERS
 
 __all__ = ["ShownProbes", "clear", "correlate", "draw", "narrow_errors", "run_probes", "sign_words"]
@@ -255,20 +256,21 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
 
 
 @_compiled
-def _tally_update(net, plan, tally, theta, gradient, error, x, y_all):
-    """Count an update, before it clears G, by what it changed and by the reason of what it did not."""
+def _tally_direct(net, tally, theta, error, x, y_all):
+    """Count an update that follows from err·x directly, by what it changed and by the reason of what it did not."""
     operand, i = x, 0
     for layer in net.layers:
+        taken = operand
         for o in range(layer.n_out):
+            if o % layer.block == 0:
+                taken = operands_of(net, layer, o, operand)
             own = error[layer.neuron_at + o]
-            for k in range(layer.n_in + 1):
+            for k in range(layer.fan_in + 1):
                 if theta[i] != tally.before[i]:
                     tally.changes[i] += 1
                     tally.before[i] = theta[i]
-                elif plan.direct_update:
-                    tally.unchanged[ERROR if own == 0 else INPUT if k > 0 and operand[k - 1] == 0 else ROUNDED] += 1
                 else:
-                    tally.unchanged[GRADIENT if gradient[i] == 0 else ROUNDED] += 1
+                    tally.unchanged[ERROR if own == 0 else INPUT if k > 0 and taken[k - 1] == 0 else ROUNDED] += 1
                 i += 1
         operand = y_all[layer.neuron_at : layer.neuron_at + layer.n_out]
 
@@ -391,7 +393,10 @@ def run_probes(
             if signing:
                 registers[1] = sign_words(net, plan, rule, registers[1], error, theta, gradient, state)
         if updating and tally.before.size:
-            _tally_update(net, plan, tally, theta, gradient, error, x, y_kept)
+            if plan.direct_update:
+                _tally_direct(net, tally, theta, error, x, y_kept)
+            else:
+                tally_update(tally, theta, gradient)
         count_step(counters, limits)
         if signing:
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF

@@ -27,6 +27,7 @@ from python_ref.fixed.kernels import (
 )
 from python_ref.fixed.node_kernels import clear, correlate, draw, narrow_errors, sign_words
 from python_ref.fixed.series_plan import DENSE, LEAKY, LIF
+from python_ref.fixed.tally_kernels import tally_update
 from python_ref.spec.probes import COUNTERS
 
 __all__ = ["Room", "ShownSeries", "outputs_of", "run_series"]
@@ -118,13 +119,13 @@ def _multiply(theta, layer, begin, end, operands, z):
         for k in range(end - begin):
             total += np.int64(row[k]) * operands[begin + k]
         z[o] += total
-        at += layer.n_in + 1
+        at += layer.fan_in + 1
 
 
 @_compiled
 def _bias(theta, layer, z):
     for o in range(z.size):
-        z[o] = np.int64(theta[layer.theta_at + o * (layer.n_in + 1)]) << layer.operand_fraction
+        z[o] = np.int64(theta[layer.theta_at + o * (layer.fan_in + 1)]) << layer.operand_fraction
 
 
 @_compiled
@@ -165,11 +166,11 @@ def _visit(net, plan, theta, number, frame, x, direction, z_all, y_all, state, r
             _multiply(theta, layer, 0, layer.inputs, room.operands, row)
         copy(z, row)
         if layer.kind == LEAKY and frame > 0:
-            _multiply(theta, layer, layer.inputs, layer.n_in, room.operands, z)
+            _multiply(theta, layer, layer.inputs, layer.fan_in, room.operands, z)
     else:
         _fill(net, number, frame, x, y_all, state, room)
         _bias(theta, layer, z)
-        _multiply(theta, layer, 0, layer.n_in, room.operands, z)
+        _multiply(theta, layer, 0, layer.fan_in, room.operands, z)
     if direction != 0:
         delta = direction * layer.delta
         for o in range(z.size):
@@ -288,7 +289,7 @@ def _learn(net, plan, theta, gradient, error, x, length, y, state, counters, roo
         layer = net.layers[number]
         quantity = layer.quantity_at + (frame // net.hold * net.framed_neurons if framed else 0)
         _fill(net, number, frame, x, y, state, room)
-        width, one = layer.n_in + 1, np.int64(1) << layer.operand_fraction
+        width, one = layer.fan_in + 1, np.int64(1) << layer.operand_fraction
         for o in range(layer.n_out):
             at, own = layer.theta_at + o * width, error[quantity + o]
             if own != 0:
@@ -302,7 +303,7 @@ def _update(net, plan, rule, theta, gradient, kept, packed, position, counters, 
     """Take the optimiser's step; ``position`` is the bit at which its random words begin."""
     limits = plan.theta_low, plan.theta_high
     for layer in net.layers:
-        width = layer.n_in + 1
+        width = layer.fan_in + 1
         words, source = room.words[:width], room.source[:width]
         if plan.word_bits:
             draw(packed, position + layer.place_at * plan.word_bits, plan.word_bits, words)
@@ -364,12 +365,12 @@ def _show(shown, row, signs, z, y, state, error_sum, error, gradient, theta, kep
 @_compiled
 def run_series(
     net, plan, rule, theta, gradient, kept, z, y, state, in_force, error_sum, turn, due, room, inputs, targets, indices, signs, exponent,
-    packed, n, counters, limits, costs, changes, judged, registers, signatures, shown,
+    packed, n, counters, limits, costs, changes, judged, registers, signatures, shown, tally,
 ):  # fmt: skip
     """Run as many steps from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
     ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1. ``turn`` is the number of steps that the open
-    presentation has done.
+    presentation has done. ``tally`` counts, unless it is empty.
     """
     first_p, first_x, updates, signing = n // plan.tau_p, n // plan.tau_x, 0, signatures.shape[0] > 0
     error, outside = np.zeros(error_sum.size, dtype=np.int64), np.zeros(net.layers.size, dtype=np.int64)
@@ -424,6 +425,8 @@ def run_series(
             if updating:
                 position = updates * plan.update_words * plan.word_bits
                 _update(net, plan, rule, theta, gradient, kept, packed, position, counters, room)
+                if tally.before.size:
+                    tally_update(tally, theta, gradient)
             if signing:
                 errors = _shown_errors(net, length, error)
                 registers[1] = sign_words(net, plan, rule, registers[1], errors, theta, gradient, kept)

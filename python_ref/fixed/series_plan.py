@@ -23,14 +23,15 @@ _KINDS: dict[type[LayerKind], int] = {Dense: DENSE, Leaky: LEAKY, Lif: LIF}
 
 SERIES_LAYER = np.dtype(
     [
-        *((name, LAYER[name]) for name in LAYER.names or ()),
+        # Before the fields of LAYER: numba takes a record that begins as another one for it, and then warns.
         *((name, np.int64) for name in ("inputs", "quantity_at", "shift", "own_shift", "kind", "leak", "state_dropped")),
+        *((name, LAYER[name]) for name in LAYER.names or ()),
     ]
 )
-"""Constants of a layer: those of :data:`~python_ref.fixed.plan.LAYER`, of which ``n_in`` is the number of operands and ``neuron_at`` the
-number of the first evaluation, in a frame or of the tail; then the number of inputs; the number of the first quantity, in a segment or of
-the tail; the places by which an input, and an output of the layer itself, are shifted to the fraction of the operands; the number of the
-kind, and its leak; and the fraction bits that the cast of a pre-activation to a state drops."""
+"""Constants of a layer: the number of inputs; the number of the first quantity, in a segment or of the tail; the places by which an input,
+and an output of the layer itself, are shifted to the fraction of the operands; the number of the kind, and its leak; the fraction bits that
+the cast of a pre-activation to a state drops; then those of :data:`~python_ref.fixed.plan.LAYER`, of which ``fan_in`` is the number of
+operands and ``neuron_at`` the number of the first evaluation, in a frame or of the tail."""
 
 
 class SeriesNet(NamedTuple):
@@ -124,7 +125,7 @@ def _layer(spec: DesignSpec, number: int) -> tuple[object, ...]:
     tabulated = layer.activation.tabulated
     target = spec.formats.table if tabulated else spec.formats.activation
     row = {
-        "n_in": layer.fan_in,
+        "fan_in": layer.fan_in,
         "n_out": layer.n_out,
         "theta_at": sum(each.n_parameters for each in before),
         "neuron_at": spec.unrolled.first_evaluation(number, 0),
@@ -132,6 +133,8 @@ def _layer(spec: DesignSpec, number: int) -> tuple[object, ...]:
         "slot_at": placed.first_slot,
         "place_at": sum(each.fan_in + 1 for each in before),
         "group_slots": placed.group_slots,
+        "block": layer.n_out,
+        "lists_at": -1,
         "operand_fraction": common,
         "delta": spec.amplitude_raw(exact.fraction_bits),
         "g_dropped": spec.error_product_format(number).fraction_bits - spec.gradient_format.fraction_bits,
