@@ -113,26 +113,7 @@ class Oracle:
         self.neurons = [(la, o) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1])]
         by_hardware = sorted(self.keys, key=lambda key: (self.place[key][1], self.place[key][0]))
         self.index = {key: i for i, key in enumerate(by_hardware)}
-        # Streams.
-        self.signs_of = [
-            Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
-        ]
-        drops = [0]
-        source = self.g_format.fraction_bits
-        if self.momentum_k is not None:
-            source = self.m_format.fraction_bits
-            exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
-            self.decay_drops = exact - self.m_format.fraction_bits
-            if spec.optimizer.rounding.value == "stochastic":
-                drops.append(self.decay_drops)
-        self.update_drops = source - f.weight.fraction_bits
-        if f.weight_cast.rounding.value == "stochastic":
-            drops.append(self.update_drops)
-        if self.adam:
-            drops = [0, *self.adam.drops(f.weight_cast.rounding.value == "stochastic").values()]
-            self.update_drops = self.adam.source_fraction - f.weight.fraction_bits
-        self.word_bits = max(drops)
-        self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
+        self._begin_streams(seed)
         # State.
         unit = Fraction(2) ** -f.weight.fraction_bits
         self.theta = {key: raw * unit for key, raw in zip(self.keys, parameters, strict=True)}
@@ -161,6 +142,29 @@ class Oracle:
             ],
             0,
         )
+
+    def _begin_streams(self, seed: int) -> None:
+        """Streams of the signs and of the rounding words, and the bits that the casts of an update drop."""
+        spec, f = self.spec, self.spec.formats
+        self.signs_of = [
+            Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
+        ]
+        drops = [0]
+        source = self.g_format.fraction_bits
+        if self.momentum_k is not None:
+            source = self.m_format.fraction_bits
+            exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
+            self.decay_drops = exact - self.m_format.fraction_bits
+            if spec.optimizer.rounding.value == "stochastic":
+                drops.append(self.decay_drops)
+        self.update_drops = source - f.weight.fraction_bits
+        if f.weight_cast.rounding.value == "stochastic":
+            drops.append(self.update_drops)
+        if self.adam:
+            drops = [0, *self.adam.drops(f.weight_cast.rounding.value == "stochastic").values()]
+            self.update_drops = self.adam.source_fraction - f.weight.fraction_bits
+        self.word_bits = max(drops)
+        self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
 
     def sign(self, key: tuple[int, ...], p: int) -> int:
         """s of a synapse (layer, neuron, synapse)."""
