@@ -10,7 +10,7 @@ from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.layers import DENSE, LayerKind, Sparse
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -121,6 +121,9 @@ SHAPES: dict[str, DesignSpec] = {
         "periods-that-cross": {"periods": (1, 2, 3)},
         "momentum": {"optimizer": Momentum(2, None, Rounding.STOCHASTIC)},
         "momentum-and-memory": {"optimizer": Momentum(2), "periods": (1, 2, 4)},
+        "adam": {"optimizer": ShiftAdam(2, 4)},
+        "adam-and-memory": {"optimizer": ShiftAdam(2, 4), "periods": (1, 2, 4), "code": SequentialCode()},
+        "adam-pipelined": {"optimizer": ShiftAdam(1, 3, rounding=Rounding.STOCHASTIC), "sizes": (5, 14, 3), "lanes": 12},
         "memory": {"gradient_memory": True},
         "narrow": {"cost_change": Fixed(True, 2, 8), "error": Fixed(True, -2, 12)},
         "saturating": {"rates": ((0, 2),)},

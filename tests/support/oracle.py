@@ -197,26 +197,7 @@ class Oracle:
         self.keys = [(la, o, k) for la, o in self.neurons for k in range(len(self.inputs[la, o]) + 1)]
         by_hardware = sorted(self.keys, key=lambda key: (self.place[key][1], self.place[key][0]))
         self.index = {key: i for i, key in enumerate(by_hardware)}
-        # Streams.
-        self.signs_of = [
-            Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
-        ]
-        drops = [0]
-        source = self.g_format.fraction_bits
-        if self.rule is not None:
-            bits = self.m_format.fraction_bits, self.g_format.fraction_bits, self.k
-            source = self.rule.source_bits(*bits)
-            self.decay_drops = self.rule.moved_bits(*bits) - self.m_format.fraction_bits
-            if spec.optimizer.rounding.value == "stochastic":
-                drops.append(self.decay_drops)
-        self.update_drops = source - f.weight.fraction_bits
-        if f.weight_cast.rounding.value == "stochastic":
-            drops.append(self.update_drops)
-        if self.adam:
-            drops = [0, *self.adam.drops(f.weight_cast.rounding.value == "stochastic").values()]
-            self.update_drops = self.adam.source_fraction - f.weight.fraction_bits
-        self.word_bits = max(drops)
-        self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
+        self._begin_streams(seed)
         # State.
         unit = Fraction(2) ** -f.weight.fraction_bits
         self.theta = {key: raw * unit for key, raw in zip(self.keys, parameters, strict=True)}
@@ -245,6 +226,28 @@ class Oracle:
             ],
             0,
         )
+
+    def _begin_streams(self, seed: int) -> None:
+        """Streams of the signs and of the rounding words, and the bits that the casts of an update drop."""
+        self.signs_of = [
+            Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
+        ]
+        drops = [0]
+        source = self.g_format.fraction_bits
+        if self.rule is not None:
+            bits = self.m_format.fraction_bits, self.g_format.fraction_bits, self.k
+            source = self.rule.source_bits(*bits)
+            self.decay_drops = self.rule.moved_bits(*bits) - self.m_format.fraction_bits
+            if self.spec.optimizer.rounding.value == "stochastic":
+                drops.append(self.decay_drops)
+        self.update_drops = source - self.spec.formats.weight.fraction_bits
+        if self.spec.formats.weight_cast.rounding.value == "stochastic":
+            drops.append(self.update_drops)
+        if self.adam:
+            drops = [0, *self.adam.drops(self.spec.formats.weight_cast.rounding.value == "stochastic").values()]
+            self.update_drops = self.adam.source_fraction - self.spec.formats.weight.fraction_bits
+        self.word_bits = max(drops)
+        self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
 
     def sign(self, key: tuple[int, ...], p: int) -> int:
         """s of a synapse (layer, neuron, synapse)."""
