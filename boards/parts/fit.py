@@ -139,7 +139,7 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     from python_ref.spec.frames import RING_BYTES
     from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
-    from rtl_gen.indices import IndexMemory, has_lists
+    from rtl_gen.indices import index_size
 
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
@@ -154,9 +154,8 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         found.append(CoreMemory("activations", max(2, core.activation_banks(spec) * network.n_hidden), activation, reads=reads))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     found += _of_presentations(spec) if spec.node else ()
-    if has_lists(spec):
-        indices = IndexMemory(spec)
-        found.append(CoreMemory("indices", indices.depth, indices.bits // indices.depth, fixed=True))
+    depth, width = index_size(spec)
+    found += [CoreMemory("indices", depth, width, fixed=True)] if depth else []
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)
