@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, core_class, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
-from rtl_gen.indices import IndexMemory, has_lists
+from rtl_gen.indices import index_size
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.learner.core import LearnerCore, learner_core
 from rtl_gen.presentation.core import NodeCore
@@ -270,7 +271,7 @@ def memory_bits(spec: LearningSpec) -> int:
     bits += core.own_memory_bits(spec)
     tables = {each for each in activations(spec) if each.tabulated}
     bits += len(tables) * (activation << spec.formats.table.width)
-    bits += IndexMemory(spec).bits if has_lists(spec) else 0
+    bits += math.prod(index_size(spec))
     return bits + 32 * file_depth(spec)
 
 

@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.layout import LayerLayout
 from rtl_gen.slot import by_layer
 
-__all__ = ["IndexMemory", "has_lists", "index_rows", "leaving", "next_operand", "replayed_before", "written_before"]
+__all__ = ["IndexMemory", "has_lists", "index_rows", "index_size", "leaving", "next_operand", "replayed_before", "written_before"]
 
 
 def has_lists(spec: DesignSpec) -> bool:
@@ -27,6 +27,12 @@ def index_rows(spec: DesignSpec) -> list[int]:
             for group in range(placed.groups):
                 rows += lists[group * placed.lanes // placed.layer.block].tolist()
     return rows
+
+
+def index_size(spec: DesignSpec) -> tuple[int, int]:
+    """Return the number of rows of the index memory, and their width in bits; both are 0 if the core has none."""
+    rows = index_rows(spec)
+    return (max(2, len(rows)), max(1, max(rows).bit_length())) if rows else (0, 0)
 
 
 def _reads(placed: LayerLayout) -> list[tuple[int, int]]:
@@ -95,7 +101,6 @@ class IndexMemory(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.rows = index_rows(spec)
         layers = len(spec.network.layers)
         super().__init__(
             {
@@ -103,28 +108,18 @@ class IndexMemory(wiring.Component):
                 "step": In(1),
                 "layer": In(range(max(2, layers))),
                 "listed": Out(1),
-                "index": Out(range(max(2, max(self.rows) + 1))),
+                "index": Out(index_size(spec)[1]),
             }
         )
 
-    @property
-    def depth(self) -> int:
-        """Number of rows."""
-        return max(2, len(self.rows))
-
-    @property
-    def bits(self) -> int:
-        """Number of bits of all rows."""
-        return self.depth * len(self.index)
-
     def elaborate(self, platform):
         m = Module()
-        placed, starts, start = self.spec.layout.layers, [], 0
+        placed, rows, (depth, width), starts, start = self.spec.layout.layers, index_rows(self.spec), index_size(self.spec), [], 0
         for each in placed:
-            starts.append(start % len(self.rows))
+            starts.append(start % len(rows))
             start += 0 if each.layer.lists is None else each.groups * each.layer.fan_in
-        m.submodules.rows = store = memory.Memory(shape=len(self.index), depth=self.depth, init=self.rows)
-        read, place, reads = store.read_port(), Signal(range(self.depth)), Signal()
+        m.submodules.rows = store = memory.Memory(shape=width, depth=depth, init=rows)
+        read, place, reads = store.read_port(), Signal(range(depth)), Signal()
         m.d.comb += [
             reads.eq(self.step & by_layer([int(each.layer.lists is not None) for each in placed], self.layer)),
             read.addr.eq(Mux(self.opens, by_layer(starts, self.layer), place)),

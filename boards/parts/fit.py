@@ -137,7 +137,7 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     from rtl_gen.activation import activations
     from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
-    from rtl_gen.indices import IndexMemory, has_lists
+    from rtl_gen.indices import index_size
 
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
@@ -153,9 +153,8 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation, reads=reads))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     found += _OF_MACHINES[spec.machine](spec)
-    if has_lists(spec):
-        indices = IndexMemory(spec)
-        found.append(CoreMemory("indices", indices.depth, indices.bits // indices.depth, fixed=True))
+    depth, width = index_size(spec)
+    found += [CoreMemory("indices", depth, width, fixed=True)] if depth else []
     tables = {each for each in activations(spec) if each.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)

@@ -49,9 +49,7 @@ SPARSE_FAULTS = (
         "every",
     ),
     Fault("a list begins a slot late", _MEMORY, "place.eq(read.addr + reads)", "place.eq(place + reads)", "every"),
-    Fault(
-        "a probe begins with the lists of the first layer", _MEMORY, "starts.append(start % len(self.rows))", "starts.append(0)", "every"
-    ),
+    Fault("a probe begins with the lists of the first layer", _MEMORY, "starts.append(start % len(rows))", "starts.append(0)", "every"),
     Fault("dense layers take lists too", _MEMORY, "int(each.layer.lists is not None) for", "1 for", "dense_last"),
     Fault("the list of the wrong block", "indices:index_rows", "group * placed.lanes // placed.layer.block", "group % len(lists)", "every"),
     Fault("a list in the opposite order", "indices:index_rows", ".tolist()", ".tolist()[::-1]", "every"),

@@ -110,7 +110,7 @@ def test_the_longest_presentations_are_as_steady_as_short_ones(name, of_two):
         assert promised.presentation_cycles(steps + 2) - promised.presentation_cycles(steps) == of_two
 
 
-LARGE = ("mnist", "fashion")
+LARGE = ("mnist", "fashion", "digits_sparse")
 """Shipped designs whose simulation takes minutes."""
 
 
