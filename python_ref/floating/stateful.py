@@ -148,12 +148,12 @@ class Lif:
     leak : int
         k, the number of places of the shift.
     steepness : float
-        α, by which the slope falls on both sides of the threshold.
+        α, by which the slope falls on both sides of the threshold. With a large one, neurons far from the threshold hardly learn.
     """
 
     n_out: int
     leak: int = 0
-    steepness: float = 2.0
+    steepness: float = 1.0
 
     kind: ClassVar[str] = "lif"
     stateful: ClassVar[bool] = True
