@@ -133,7 +133,9 @@ FAULTS = (
         "read.data",
         "two-sided",
     ),
-    _fault("a frame too many", "frames:FrameCount.elaborate", "number == self.length", "number == self.length + 1"),
+    _fault(
+        "a frame too many", "frames:FrameCount.elaborate", "number == self.length", "number == Mux(self.length == 3, 3, self.length + 1)"
+    ),
     _fault("the length is ignored", "operands:SeriesOperands._find_length", "Mux(is_length, loader.data, frames)", "frames"),
     _fault("errors of the first segment", "errors:SeriesErrorUnit._sweep", "behind, frames.o.segment)", "behind, 0)"),
     _fault(
