@@ -69,6 +69,7 @@ def a_run_with_everything(name):
     assert len(opened) > 7, "presentations were open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name == "leaky")) for name in DESIGNS])
 def test_what_a_host_does_in_the_middle_of_a_presentation(name):
     a_run_with_everything(name)
@@ -100,8 +101,11 @@ def test_the_host_sets_a_longer_hold_and_a_restart_puts_it_in_force():
         model.write("hold", 2)  # not in force before RESTART
         model.train(1)
         for spec in longer:
-            model.restart(7, spec)
+            model.restart(None, spec)
             model.train(5)
+        model.train(1)
+        model.resume()  # at the end of a presentation, from a checkpoint
+        model.train(4)
         model.check_registers()
 
     run_lockstep(built, scenario, random.Random(5), samples=40)
