@@ -462,6 +462,11 @@ _CORES: dict[Kind, type[Core] | type[NodeCore]] = {Kind.WEIGHT: Core, Kind.NODE:
 """The class of the core of each kind of perturbation."""
 
 
+def has_core(spec: DesignSpec) -> bool:
+    """Return whether a core is built for a design: for every network but one with state, of which there is only the model yet."""
+    return not spec.series
+
+
 def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     """Return the class of a design's core, which depends on the kind of perturbation.
 
@@ -472,7 +477,7 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     """
     if not isinstance(spec, DesignSpec):
         raise unknown("Design", spec, "rtl_gen.core.core_class")
-    if spec.series:
+    if not has_core(spec):
         reason = "no core is built for a network with state"
         raise DesignError("network.layers", list(spec.network.sizes), reason, "Run it with `mgd-hw compare`, or take dense layers.")
     found = _CORES.get(spec.perturbation.kind)

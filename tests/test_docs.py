@@ -30,7 +30,7 @@ from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
 from rtl_gen.bus.bridge import STARVATION_CYCLES
 from rtl_gen.controller import StepController
-from rtl_gen.core import contract
+from rtl_gen.core import contract, has_core
 from tests.support.designs import random_design
 from tests.support.rare_events import RARE_EVENTS
 
@@ -253,7 +253,7 @@ def test_the_cycle_contract_is_the_page_s() -> None:
 def test_cycles_of_shipped_designs() -> None:
     shown = [row for row in rows(section(text_of("design/machine.md"), "The cycle contract")) if len(row) == 7]
     built = []
-    for spec in (load(name).spec for name in shipped()):
+    for spec in filter(has_core, (load(name).spec for name in shipped())):
         if spec.node:
             continue
         found, name = contract(spec), spec.name
@@ -266,7 +266,7 @@ def test_cycles_of_shipped_presentations() -> None:
     """Those of the design file, and of 16 and 64 probes of a sample."""
     shown = rows(section(text_of("design/presentations.md"), "The cycle contract of presentations"))
     built = []
-    for spec in (load(name).spec for name in shipped()):
+    for spec in filter(has_core, (load(name).spec for name in shipped())):
         for steps in sorted({spec.longest_presentation, 16, 64}) if spec.node else ():
             longer = replace(spec, schedule=replace(spec.schedule, sample_period=steps, update_period=steps))
             found = contract(spec if steps == spec.longest_presentation else longer)

@@ -102,9 +102,11 @@ def boards() -> Boards:
     """
     from boards.board import board_files
     from boards.parts.fit import fit
+    from rtl_gen.core import has_core
     from rtl_gen.emit import memory_bits
 
-    specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
+    built = [spec for spec in (load(name).spec for name in shipped()) if has_core(spec)]
+    specs = sorted(built, key=memory_bits, reverse=True)
     rows = []
     for name in board_files():
         board = board_of(name)
