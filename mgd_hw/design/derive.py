@@ -487,6 +487,9 @@ class _Builder:
     def series_code(self, network: Network, hold: int | None) -> str:
         """The name of the code of a network with state."""
         quantities = Unrolled.of(network, Perturbation(Kind.NODE, hold=hold)).quantities
+        if any(not layer.kind.activated for layer in network.layers):
+            # One neuron at a time, only upwards, four of five probes of digits_lif leave all counts of spikes as they were.
+            return str(self.get("perturbation.code", "lfsr", "signs of both kinds: most single neurons leave the spikes as they were"))
         if quantities <= FEW_QUANTITIES:
             return str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
         return str(self.get("perturbation.code", "lfsr", f"all of the {quantities:,} neurons in their segments at once"))
@@ -548,8 +551,9 @@ class _Builder:
         probes, whole, turns = max(neurons, period) * times, 1, 1
         of = "perturbed quantities" if network.framed else "neurons"
         why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as {of}, {neurons:,}"
-        if network.framed and neurons > FEW_QUANTITIES and perturbation.code.generators(1):
-            probes, why = SERIES_PROBES * times, "few random probes of each of many samples, beside two passes for each sample"
+        if network.framed and perturbation.code.generators(1):
+            probes = min(neurons, SERIES_PROBES) * times
+            why = "few random probes of each of many samples, beside two passes for each sample"
         if times > 1:
             why += f", each {times:,} times"
         if perturbation.parts is not None:
@@ -578,6 +582,10 @@ class _Builder:
             usual = -9
             return self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)  # type: ignore[no-any-return]
         power_text = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
+        if network.framed and network.readout is Readout.SUM:
+            summed = 0.3 * network.sizes[network.framed] * network.frames**2
+            if summed > power:
+                power, power_text = summed, f"sums of {network.sizes[network.framed]} outputs over {network.frames} frames"
         # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
         if perturbation.kind is Kind.NODE and perturbation.code.single:
             # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not

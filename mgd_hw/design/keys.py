@@ -168,7 +168,8 @@ _PERTURBATION: list[_Row] = [
     (
         "code",
         _choices(dict.fromkeys(_CODES)),
-        '"sequential" in node perturbation, or "lfsr" if the design runs in software only; "lfsr" in weight perturbation',
+        '"sequential" in node perturbation, or "lfsr" if the design runs in software only, if a layer is lif, or if a network with state '
+        'has more than 64 perturbed quantities; "lfsr" in weight perturbation',
         "The signs: random ±1, Walsh-Hadamard rows, those rows in Gray-code order, one quantity at a time; or sinusoids, in software only.",
         one_of({name: name for name in _CODES}),
     ),
@@ -201,7 +202,7 @@ _SCHEDULE: list[_Row] = [
         "sample_period",
         _PERIOD,
         "in node perturbation, unless the design runs in software only: the number of neurons, or a whole period of a Walsh code, "
-        "times τ_p; at most update_period, if that is given. Otherwise 1",
+        "times τ_p; 16 random probes with a layer with state; at most update_period, if that is given. Otherwise 1",
         "τ_x: steps that one sample stays. In node perturbation the steps in which neither the sample nor the parameters change, "
         "at most K = min(τ_x, τ_θ), share one unperturbed pass and one pass that applies the errors.",
         _STEPS,
@@ -227,7 +228,8 @@ _SCHEDULE: list[_Row] = [
         "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
         'in place of 0.3·fan-in where that is larger and data.scaling is "none". With code = "sequential" in node perturbation, whose '
         "gradients are exact, 4·v in place of D + τ_θ where hidden neurons rectify, otherwise 2·v, v the times that a neuron is measured "
-        'in τ_θ; 2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well',
+        'in τ_θ; 2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well. '
+        "With a layer with state, less log₂ of the hold; where outputs are summed over the frames, their number times T² as the fan-in",
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,
     ),

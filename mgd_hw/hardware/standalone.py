@@ -170,11 +170,19 @@ def fitted(design: Design, board: Board) -> tuple[Design, dict[str, str]]:
     """Return a design with lanes and memories that fit a board, and the keys whose values were replaced, with the new ones.
 
     In node perturbation no result depends on them. What fits as it is, and what fits in no way, stays as it is.
+
+    Raises
+    ------
+    Refusal
+        If the network has state.
     """
     from boards.parts.fit import predicted
     from boards.parts.synth import cycles_per_step, over
 
     spec = design.spec
+    if spec.series:
+        reason = "the image of a flash has no series of frames yet, so a network with state does not learn alone"
+        raise Refusal(reason, "Leave --standalone out.", file=design.path, key="network.layers", value=list(spec.network.sizes))
     if not spec.node or not over(predicted(spec, board.part), board.part):
         return design, {}
     found: list[tuple[float, DesignSpec]] = []

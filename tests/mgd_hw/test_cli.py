@@ -402,13 +402,12 @@ def test_compare_refuses_files_of_parameters() -> None:
     assert "is a file, not a directory" in fails(2, "compare", "xor", "--save", "file/x.npz")
 
 
+WITHOUT_AGREEMENT = ("mnist", "fashion", "vowels")
+"""Shipped designs whose samples are downloaded, or come from a package that is not needed."""
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=slow_unless(name != "nist7x7"))
-        for name in shipped()
-        if name not in ("mnist", "fashion", "digits_sparse")  # the last one has no float model
-    ],
+    "name", [pytest.param(name, marks=slow_unless(name != "nist7x7")) for name in shipped() if name not in WITHOUT_AGREEMENT]
 )
 @pytest.mark.usefixtures("without_pictures")
 def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:

@@ -63,7 +63,12 @@ def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(getattr(owner, name))))
     assert source.count(fault.right) == 1, f"{fault.where} must have {fault.right!r} once, not {source.count(fault.right)} times"
     scope = dict(vars(module)) | {"Rounding": Rounding}
-    exec(compile(source.replace(fault.right, fault.wrong), f"<{fault.name}>", "exec"), scope)
+    changed = source.replace(fault.right, fault.wrong)
+    if "super()" in source:  # which finds the class in a variable of the scope in which the method is defined
+        changed = f"def of_class(__class__):\n{textwrap.indent(changed, '    ')}\n    return {name}\n"
+    exec(compile(changed, f"<{fault.name}>", "exec"), scope)
+    if "super()" in source:
+        scope[name] = scope["of_class"](owner)
     original = getattr(owner, name)
     holders = (
         [owner] if parents else [m for key, m in sys.modules.items() if key.startswith("rtl_gen.") and getattr(m, name, None) is original]

@@ -391,7 +391,7 @@ class StoredLink:
     def __init__(self, spec: DesignSpec, last: dict[str, np.ndarray], cleared: bool):
         self.registers = {register.address + i: 0 for register in register_map(spec).values() for i in range(register.words)}
         for name, value in zip(COUNTERS, last["counter"].tolist(), strict=True):
-            for i in range(register_map(spec)[name].words):
+            for i in range(register_map(spec)[name].words if name in register_map(spec) else 0):
                 self.registers[register_map(spec)[name].address + i] = value >> 32 * i & 0xFFFFFFFF
         for i, word in enumerate(last["signature"].tolist()):
             self.registers[register_map(spec)["signature"].address + i] = word

@@ -350,3 +350,26 @@ def test_a_parameter_of_an_optimizer_without_a_key_is_refused_at_once(monkeypatc
     monkeypatch.setitem(OPTIMIZER_KEYS, "other", ("k", "strange"))
     with pytest.raises(TypeError, match=r"have no key in a design file: strange\. Add rows to _OPTIMIZER\."):
         runpy.run_path(keys.__file__)
+
+
+SERIES = 'network.layers = [8, {neurons = 4, kind = "leaky", leak = 1}, 10]\ndata.task = "digits"\n'
+SPIKING = 'network.layers = [64, {neurons = 4, kind = "lif", leak = 3}, 10]\ndata.task = "digits"\n'
+
+
+def test_networks_with_state() -> None:
+    """Frames, hold, code and rate by their rules: rows of an image are a series, and a whole image is held."""
+    rows = parse(SERIES, "x.toml").spec
+    assert (rows.network.frames, rows.network.held, rows.network.readout) == (8, False, Readout.LAST)
+    assert rows.unrolled.hold == rows.perturbation.hold == 1
+    # 8·4 + 10 quantities, one by one; 2·(0.3·12 + 1)·2 = 18.4, and 2⁴ < 18.4 ≤ 2⁵; twice that, since relu may die
+    assert (rows.perturbation.code, rows.schedule.sample_period) == (SequentialCode(), 42)
+    assert rows.schedule.learning_rate == ((0, -6),)
+    assert rows.formats.gradient_cast.rounding is Rounding.HALF_EVEN
+    wide = parse(SERIES.replace("neurons = 4", "neurons = 32"), "x.toml").spec
+    assert (wide.perturbation.code, wide.schedule.sample_period, wide.quantities) == (LfsrCode(), 16, 266)
+    spiking = parse(SPIKING, "x.toml").spec
+    assert (spiking.network.frames, spiking.network.held, spiking.network.readout) == (16, True, Readout.SUM)
+    assert (spiking.perturbation.hold, spiking.perturbation.amplitude_log2, spiking.perturbation.code) == (16, -3, LfsrCode())
+    # 2·(0.3·4·16² + 1)·(14 + 14) = 17,259, and 2¹⁴ < 17,259 ≤ 2¹⁵; and 16 frames of an error
+    assert (spiking.schedule.sample_period, spiking.schedule.learning_rate) == (14, ((0, -19),))
+    assert parse(SPIKING + "network.held = false\nnetwork.frames = 1\n", "x.toml").spec.perturbation.hold == 1

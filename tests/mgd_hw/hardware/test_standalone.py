@@ -234,3 +234,10 @@ def test_memories_with_one_port_become_large_memories(tmp_path: Path) -> None:
     block, large = found
     assert (block.spram, large.spram) == (0, 4)
     assert on_blocks(specs[0], part) - on_blocks(specs[1], part) == block.bram - large.bram > 0
+
+
+def test_a_network_with_state_does_not_learn_alone(tmp_path):
+    path = tmp_path / "rows.toml"
+    path.write_text('[network]\nlayers = [8, {neurons = 4, kind = "leaky", leak = 1}, 10]\n[data]\ntask = "digits"\n', encoding="utf-8")
+    with pytest.raises(Refusal, match=r"network\.layers.*a network with state does not learn alone"):
+        fitted(load(str(path)), board_alone("icebreaker")[0])

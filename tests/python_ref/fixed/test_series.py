@@ -110,6 +110,7 @@ def test_one_frame_of_elman_neurons_is_a_network_without_state(seed):
             np.testing.assert_array_equal(before[name], after[name], err_msg=name)
         for name in ("parameter", "gradient"):
             np.testing.assert_array_equal(before[name], after[name][own], err_msg=name)
+        assert not np.delete(after["gradient"], own).any()  # those of U, whose operands are 0
 
 
 @settings(max_examples=20)
@@ -163,6 +164,8 @@ def test_leaks_and_spikes_by_hand():
     assert first.state.tolist() == [2, -3, 0]  # half of the way, rounded down
     assert respond(spec, 0, z, first.state).state.tolist() == [3, -4, 0]
     # v ← v − (v >>> 1) + i, the threshold 1 is 4, and −16 … 15 are all states.
+    exactly = respond(spec, 1, np.array([4, 3, 5]) << (spec.preactivation_format(1).fraction_bits - 2), np.zeros(3, dtype=np.int64))
+    assert exactly.output.tolist() == [1, 0, 1] and exactly.state.tolist() == [0, 3, 1]
     current = np.array([4, 3, -16]) << (spec.preactivation_format(1).fraction_bits - 2)
     found = respond(spec, 1, current, np.array([3, 0, -3]))
     assert found.output.tolist() == [1, 0, 0]

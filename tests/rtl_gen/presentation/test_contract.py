@@ -119,7 +119,7 @@ LARGE = ("mnist", "fashion", "digits_sparse")
     [
         pytest.param(name, marks=[pytest.mark.slow, pytest.mark.long] if name in LARGE else slow_unless(name == "nist7x7"))
         for name in shipped()
-        if load(name).spec.node
+        if load(name).spec.node and not load(name).spec.series
     ],
 )
 def test_shipped_designs_keep_the_contract(name):
