@@ -71,7 +71,7 @@ sample_cycles = 10_000
 dac_step = "2^-5"
 """
 
-VERBS = ("build_standalone", "diagnose", "fit", "report", "run_standalone", "sweep")
+VERBS = ("compare_efficiency", "build_standalone", "diagnose", "fit", "report", "run_standalone", "sweep")
 MORE = {"build_standalone": {"board": "icebreaker"}, "sweep": {"vary": {}}}
 """Arguments that a verb needs beside the design."""
 
