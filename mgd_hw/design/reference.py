@@ -74,7 +74,8 @@ task = "nist7x7"
 ```
 
 `mgd-hw new NAME --task TASK` writes a commented design file to start from. The designs that are shipped are found by
-their names alone: {shipped}.
+their names alone:
+{shipped}.
 """
 
 _TAIL = """\

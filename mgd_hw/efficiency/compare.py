@@ -224,11 +224,11 @@ def compare_efficiency(
 
 def _inside(design: Design | ExternalDesign) -> Design:
     """Return a design whose forward pass is known, and refuse another."""
-    outside = isinstance(design, ExternalDesign) or design.float_only.external is not None
-    if outside:
+    if isinstance(design, ExternalDesign):
+        raise not_served(design)
+    if design.float_only.external is not None:
         reason = "the forward pass is outside, and nothing is known of its operations, its writes and its time"
         raise Refusal(reason, "`mgd-hw compare` without it compares the cost that is reached.", key="--efficiency", file=design.path)
-    assert isinstance(design, Design)
     return design
 
 

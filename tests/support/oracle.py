@@ -397,7 +397,8 @@ class Oracle:
             "momentum": [self.m[key] for key in self.keys],
             "square": [self.v[key] for key in self.keys],
             "parameter": [self.theta[key] for key in self.keys],
-            "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
+            # The last counter is that of states, which this machine does not have.
+            "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds), 0],
         }
 
     def keep_signatures(
