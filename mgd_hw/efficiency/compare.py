@@ -16,7 +16,7 @@ from mgd_hw.data.kinds import Kind
 from mgd_hw.data.summary import Summary
 from mgd_hw.design.argument import read_any
 from mgd_hw.design.description import Design
-from mgd_hw.design.external import ExternalDesign
+from mgd_hw.design.external import ExternalDesign, not_served
 from mgd_hw.design.samples import load_design
 from mgd_hw.efficiency.counts import counts_at, cycles_at, mean_of, wear_of
 from mgd_hw.efficiency.picture import draw

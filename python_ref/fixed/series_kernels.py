@@ -299,8 +299,8 @@ def _learn(net, plan, theta, gradient, error, x, length, y, state, counters, roo
 
 
 @_compiled
-def _update(net, plan, rule, theta, gradient, kept, packed, position, counters, room):
-    """Take the optimiser's step; ``position`` is the bit at which its random words begin."""
+def _update(net, plan, rule, theta, gradient, kept, packed, position, counters, room, tally):
+    """Take the optimiser's step; ``position`` is the bit at which its random words begin, and ``tally`` counts unless it is empty."""
     limits = plan.theta_low, plan.theta_high
     for layer in net.layers:
         width = layer.fan_in + 1
@@ -312,6 +312,8 @@ def _update(net, plan, rule, theta, gradient, kept, packed, position, counters, 
             update_neuron(rule, plan.u, limits, theta[at : at + width], gradient[at : at + width], kept, at, words, counters, source)
     counters[_UPDATES] += 1
     counters[_WRITES] += theta.size
+    if tally.before.size:
+        tally_update(tally, theta, gradient)
 
 
 @_compiled
@@ -424,9 +426,7 @@ def run_series(
             _learn(net, plan, theta, gradient, error, x, length, y[0], state[0], counters, room)
             if updating:
                 position = updates * plan.update_words * plan.word_bits
-                _update(net, plan, rule, theta, gradient, kept, packed, position, counters, room)
-                if tally.before.size:
-                    tally_update(tally, theta, gradient)
+                _update(net, plan, rule, theta, gradient, kept, packed, position, counters, room, tally)
             if signing:
                 errors = _shown_errors(net, length, error)
                 registers[1] = sign_words(net, plan, rule, registers[1], errors, theta, gradient, kept)

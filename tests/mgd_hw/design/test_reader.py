@@ -369,8 +369,7 @@ def test_what_is_written_for_a_user_stays_in_a_multiplier(name: str, tmp_path: P
         for path, text in starter("mine", name, tmp_path, None).files.items():
             path.write_text(text, encoding="utf-8")
         design = load(tmp_path / "mine.toml")
-    if not design.spec.series:  # whose lanes also add the products of outputs to those of inputs
-        assert design.spec.accumulator_width <= DSP_ACCUMULATOR
+    assert design.spec.accumulator_width <= DSP_ACCUMULATOR
     assert not advice(design.spec)
 
 
