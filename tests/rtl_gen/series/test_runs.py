@@ -63,6 +63,7 @@ def a_run_with_everything(name):
                     break
             if action:
                 await bench.act(scene.model, ACTIONS[action](scene))
+                await bench.act(scene.model, ACTIONS["check"](scene))
         await bench.act(scene.model, lambda model: model.train(4))
 
     scene.run(scenario)
