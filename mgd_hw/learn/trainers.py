@@ -21,7 +21,7 @@ from mgd_hw.learn.runs import RECORDS, FractionCallback, Training, with_accuracy
 from python_ref.datasets import SampleOrder, quantise
 from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
-from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _train_fixed(task: _Task, progress: FractionCallback) -> Training:
         seconds=seconds,
         evaluations=result.evaluations,
         writes=counters["writes"],
-        saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
+        saturations={kind: counters[f"saturated_{kind}"] for kind in spec.counted_saturations},
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
         failure=failure(data, final.cost, start.cost, shares),

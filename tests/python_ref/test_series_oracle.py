@@ -29,7 +29,7 @@ def oracle(layers: list[SimpleNamespace], theta: list[Fraction], **given: object
     casts = {f"{name}_cast": cast for name in ("activation", "state", "gradient", "weight", "cost_change")}
     network = {name: keys[name] for name in ("frames", "held", "readout")}
     spec = SimpleNamespace(
-        network=SimpleNamespace(sizes=sizes, layers=layers, hidden=identity, output=identity, **network),
+        network=SimpleNamespace(sizes=sizes, layers=layers, kinds=(), hidden=identity, output=identity, **network),
         formats=SimpleNamespace(**formats, **casts),
         perturbation=SimpleNamespace(
             parts=(),

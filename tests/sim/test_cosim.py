@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from python_ref.fixed.machine import step
-from python_ref.spec.probes import probes, values_per_step
+from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.trace import Run
 from rtl_gen.probe import event_layouts
 from sim.cosim import cosim
@@ -61,6 +61,9 @@ def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
     index = (STEPS - 1, *(int(random.integers(size)) for size in probe.shape))  # in node perturbation, a presentation ends there
     if observable in ("preactivation", "activation", "cost"):
         index = (STEPS - 1, spec.passes - 1, *index[2:])
+    if observable == "counter":  # one of those that the core has
+        shown = [*COUNTERS[:5], *(f"saturated_{kind}" for kind in spec.shown_saturations)]
+        index = (STEPS - 1, COUNTERS.index(shown[int(random.integers(len(shown)))]))
     broken = {key: values.copy() for key, values in found.items()}
     broken[observable][index] ^= 1
     core = MockCore(spec, events(spec, broken), answers=stored_answers(spec, broken))

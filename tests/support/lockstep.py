@@ -206,7 +206,8 @@ class Lockstep:
         sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
         if not self.comparing:
             return
-        assert counters == dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
+        model = dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
+        assert counters == model, {name: (counters[name], model[name]) for name in model if counters[name] != model[name]}
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
         learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
         np.testing.assert_array_equal(sums, self.state.error_sum, err_msg="E")

@@ -33,6 +33,7 @@ def measured():
     """A run, its state at the end, and what a core has measured in it."""
     rng = random.Random(3)
     spec = random_learner(rng)
+    spec = replace(spec, hardware=replace(spec.hardware, signature=True))
     run, chip = LearnerRun(spec, np.array(random_quantities(rng, spec)), STEPS, 5), random_chip(rng, spec)
     state, log = run.initial_state(), []
 

@@ -301,7 +301,7 @@ def test_the_command_prints_and_writes_one_object(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("design", "more", "message"),
     [
-        ("chip", [], r"chip.toml: --efficiency: the forward pass is outside, and nothing is known of its operations"),
+        ("chip", [], r"chip.toml: network.external = 17: the network is outside"),
         ("xor", ["--save", "x.npz"], r"--save = \"x.npz\": --efficiency trains with many settings"),
         ("xor", ["--until", "1.5"], r"--until = 1.5: an accuracy is a share above 0 and at most 1"),
         ("xor", ["--board", "papilio"], r"--board = \"papilio\": there is no such board"),

@@ -170,6 +170,7 @@ def test_shares_of_saturated_casts_by_hand(kind: str, estimates: int) -> None:
         "broadcast": estimates * 23,  # every parameter in every estimate
         "gradient": estimates * 23,
         "momentum": 4 * 23,  # every parameter in every update
+        "square": 4 * 23,
         "error": estimates * 5,  # every neuron in every estimate
         "update": 4 * 23,
         "weight": 4 * 23,
