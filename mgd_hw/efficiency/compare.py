@@ -73,7 +73,7 @@ class Efficiency(Result):
     kind : Kind
         How answers are judged; in JSON its name.
     interrupted : bool
-        Whether it was ended early.
+        Whether an interrupt ended the comparison before its last run.
     """
 
     design: str

@@ -72,7 +72,7 @@ class Comparison(Result):
     kind : Kind
         How answers are judged; in JSON its name.
     interrupted : bool
-        Whether it was ended early.
+        Whether an interrupt ended the comparison before its last run.
     start : Start or None
         Measures of the parameters that were given to start from, before training; None if they are random.
     """
