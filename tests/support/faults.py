@@ -303,7 +303,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "an answer is checked again after an update",
-        "presentation.core:NodeCore._connect_neurons",
+        "presentation.core:NodeCore._connect_outputs",
         "output & unperturbed & controller.check_answer",
         "output & unperturbed",
         "floor_probes",
@@ -340,7 +340,7 @@ NODE_FAULTS = (
         Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
         for name, where, right, wrong in (
             ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + column", "second + 2 + column"),
-            ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
+            ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.fan_in + 1", "placed[1].layer.fan_in"),
             ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
             ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
             (

@@ -18,6 +18,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding, round_raw
+from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Schedule
@@ -155,9 +156,11 @@ def test_a_sum_rounds_as_the_definition_says():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_wide_formats_equal_the_plain_machine(seed):
-    """From 32 bits on, the widest that a memory may have, the parameters are kept in 64."""
+    """From 32 bits on, the widest that a memory may have, the parameters are kept in 64. The square of such a G has more than 63."""
     rng = random.Random(seed)
     spec = random_design(rng, max_size=4)
+    while isinstance(spec.optimizer, ShiftAdam):
+        spec = random_design(rng, max_size=4)
     forms = replace(spec.formats, weight=Fixed(True, 6, 26), gradient=Fixed(True, 2, 30), cost_change=Fixed(True, 4, 12))
     forms = replace(forms, input=Fixed(True, 2, 6))
     rates = tuple((n, rate - 6) for n, rate in spec.schedule.learning_rate)
