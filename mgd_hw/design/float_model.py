@@ -123,7 +123,9 @@ def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
         turns = of_design.in_turn(spec)
         return NodePerturbation(network(design), objective(design), *more, parts=float_only.parts if turns else None, in_turn=turns)
     if spec.node:
-        return NodePerturbation(network(design), objective(design), *more, sparing=float_only.skip_dead_nodes, parts=float_only.parts)
+        return NodePerturbation(
+            network(design), objective(design), *more, skip_dead_nodes=float_only.skip_dead_nodes, parts=float_only.parts
+        )
     return WeightPerturbation(problem, *more, groups=float_only.groups, parts=float_only.parts)
 
 

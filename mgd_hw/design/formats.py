@@ -20,7 +20,7 @@ MOST_BEYOND = 0.001
 """Largest share of the training values that may lie beyond their format."""
 MOST_COMPARED = 5000
 """Number of training samples that are looked at for columns that lose their differences."""
-MANY = 10
+DISTINCT_VALUES = 10
 """Number of different values above which a column should have more than two in its format."""
 MOST_FRACTION_BITS = 30
 """Largest number of fraction bits of a format that is proposed to the user."""
@@ -214,7 +214,7 @@ def _coarse(checked: _Checked) -> Iterator[str]:
     coarse = [
         column
         for column in np.flatnonzero(varies & ~lost)
-        if len(np.unique(raw[:, column])) <= 2 and len(np.unique(some[:, column])) > MANY
+        if len(np.unique(raw[:, column])) <= 2 and len(np.unique(some[:, column])) > DISTINCT_VALUES
     ]
     if coarse:
         verb = "has" if len(coarse) == 1 else "have"

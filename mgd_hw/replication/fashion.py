@@ -37,7 +37,7 @@ class Settings:
         Number of samples in a training step.
     parts : Parts or None
         Numbers of layers that are perturbed together, and of their perturbations per sample in a step.
-    sparing : bool
+    skip_dead_nodes : bool
         For nodes, whether pixels that a pooling layer discards are not perturbed.
     groups : int
         For weights, number of perturbations of a batch, each for a group of its samples; 0 takes one per sample.
@@ -58,7 +58,7 @@ class Settings:
     kind: str = "node"
     batch: int = 100
     parts: Parts | None = TOGETHER_OF_NODES
-    sparing: bool = True
+    skip_dead_nodes: bool = True
     groups: int = 10
     delta: float = 0.01
     rule: str = "adam"
@@ -143,7 +143,7 @@ def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimato
     if each.kind == "exact":
         return Exact(network, cost)
     if each.kind == "node":
-        return NodePerturbation(network, cost, code, each.delta, each.two_sided, sparing=each.sparing, parts=each.parts)
+        return NodePerturbation(network, cost, code, each.delta, each.two_sided, skip_dead_nodes=each.skip_dead_nodes, parts=each.parts)
     if each.kind != "weight":
         raise unknown("Kind", each.kind, "mgd_hw.replication.fashion.estimator_of")
     return WeightPerturbation(Measured(network, cost), code, each.delta, each.two_sided, groups=each.groups or None, parts=each.parts)

@@ -55,7 +55,7 @@ def _pair(text: str) -> tuple[int, int]:
 @click.option("--seed", default=1, help="Seed of parameters, signs and sample order.")
 @click.option("--batch", default=100, help="Samples per step.")
 @click.option("--parts", type=_Parts(), default="6x1,3x12", help="Layers perturbed together, and how often in a step.")
-@click.option("--sparing/--all-nodes", default=True, help="Node only: do not perturb pixels that a pooling layer discards.")
+@click.option("--skip-dead-nodes/--all-nodes", default=True, help="Node only: do not perturb pixels that a pooling layer discards.")
 @click.option("--groups", default=10, help="Weight only: perturbations of a batch; 0 takes one per sample.")
 @click.option("--delta", default=0.01, help="Amplitude of the perturbations.")
 @click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
@@ -67,7 +67,7 @@ def _pair(text: str) -> tuple[int, int]:
 @click.option("--every", default=100, help="Steps between evaluations of all test images, which are not counted.")
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def fashion(
-    width: int, kind: str, seed: int, batch: int, parts: tuple, sparing: bool, groups: int, delta: float, rule: str, rate: float,
+    width: int, kind: str, seed: int, batch: int, parts: tuple, skip_dead_nodes: bool, groups: int, delta: float, rule: str, rate: float,
     ease: float, two_sided: bool, decay: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
     """Train the 2025 network on Fashion-MNIST to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
@@ -77,7 +77,7 @@ def fashion(
     from python_ref.floating.learner import HalfCosine
     from python_ref.floating.networks import fashion_2025
 
-    network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
+    network, settings = fashion_2025(width), Settings(kind, batch, parts, skip_dead_nodes, groups, delta, rule, rate, ease, two_sided)
     learner = learner_of(settings, network, seed)
     _run("fashion-mnist", network, replace(learner, decay=HalfCosine(steps)) if decay else learner, seed, steps, every, until)
 
@@ -86,13 +86,15 @@ def fashion(
 @click.option("--seed", default=1, help="Seed of parameters, signs and sample order.")
 @click.option("--batch", default=1000, help="Samples per step.")
 @click.option("--parts", type=_Parts(), default="1x8,2x8", help="Layers perturbed together, and how often in a step.")
-@click.option("--sparing/--all-nodes", default=True, help="Do not perturb neurons that are below zero.")
+@click.option("--skip-dead-nodes/--all-nodes", default=True, help="Do not perturb neurons that are below zero.")
 @click.option("--delta", default=0.01, help="Amplitude of the perturbations.")
 @click.option("--rate", default=0.002, help="Initial learning rate of Adam, which falls to zero along half a cosine.")
 @click.option("--steps", default=1500, help="Number of steps.")
 @click.option("--every", default=100, help="Steps between evaluations of all test images, which are not counted.")
 @click.option("--exact", is_flag=True, help="Use back-propagation instead, with the same network, cost, batches, optimiser and steps.")
-def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate: float, steps: int, every: int, exact: bool) -> None:
+def mnist(
+    seed: int, batch: int, parts: tuple, skip_dead_nodes: bool, delta: float, rate: float, steps: int, every: int, exact: bool
+) -> None:
     """Train 784-1024-256-10, which has 1,068,810 parameters, on MNIST by node perturbation."""
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import Estimator, Exact, NodePerturbation
@@ -103,7 +105,7 @@ def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate
     from python_ref.spec.activations import Activation
 
     network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
-    estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, sparing=sparing, parts=parts)
+    estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, skip_dead_nodes=skip_dead_nodes, parts=parts)
     learner = Learner(Exact(network, cost) if exact else estimator, Adam(rate), batch, decay=HalfCosine(steps))
     _run("mnist", network, learner, seed, steps, every, None)
 
@@ -191,7 +193,7 @@ def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: 
     data, found, evaluations, began = centred(os.environ.get("MGD_DATA", ""), "fashion-mnist"), [], [], time.process_time()
     network, cost = dense(tuple(int(each) for each in layers.split("-")), Activation.RELU), CrossEntropy(0.1)
     for seed in range(1, seeds + 1):
-        estimator = NodePerturbation(network, cost, RandomCode(seed), 0.01, sparing=True, parts=parts)
+        estimator = NodePerturbation(network, cost, RandomCode(seed), 0.01, skip_dead_nodes=True, parts=parts)
         learner = Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch)
         result = _trained(learner, network, data, seed, steps, every, until)
         found.append(_reached(result, until, seed))
@@ -248,8 +250,8 @@ def signal(width: int, updates: int, seed: int) -> None:
     layers = {block.name: slice(*ends[n : n + 2]) for n, block in enumerate(network.parameters)}
     estimators: dict[str, Estimator] = {
         "node": NodePerturbation(network, cost, code, repeats=8),
-        "node, sparing": NodePerturbation(network, cost, code, repeats=8, sparing=True),
-        "node, parts": NodePerturbation(network, cost, code, sparing=True, parts=((6, 1), (3, 12))),
+        "node, dead nodes skipped": NodePerturbation(network, cost, code, repeats=8, skip_dead_nodes=True),
+        "node, parts": NodePerturbation(network, cost, code, skip_dead_nodes=True, parts=((6, 1), (3, 12))),
         "weight, groups of 10": WeightPerturbation(Measured(network, cost), code, 0.001, repeats=8, groups=10),
     }
     ratios: dict[str, dict[str, float]] = {}

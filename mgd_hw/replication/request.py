@@ -71,7 +71,7 @@ class Figure:
     note: str = ""
 
 
-_APART = {kind: Settings(kind=kind, parts=APART, sparing=False, groups=0, delta=1e-4) for kind in ("weight", "node")}
+_APART = {kind: Settings(kind=kind, parts=APART, skip_dead_nodes=False, groups=0, delta=1e-4) for kind in ("weight", "node")}
 _THREE = {"weight": WEIGHT, "node": NODE, "backprop": BACKPROP}
 _EXACTLY = Settings(kind="exact", batch=250, parts=None, ease=1.0)
 _RULES = {"plain": replace(_EXACTLY, rule="plain", rate=0.5), "adam": replace(_EXACTLY, rate=0.01)}

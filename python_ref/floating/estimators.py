@@ -241,7 +241,7 @@ class NodePerturbation:
         Perturbations of each sample; all of them use one unperturbed pass.
     shared : bool
         Whether all samples of a batch take the same row, as in a machine that has one perturbation per step.
-    sparing : bool
+    skip_dead_nodes : bool
         Whether nodes on which the output does not depend are not perturbed: a ReLU below zero, a pixel that a pool does not select.
         They do not contribute to C̃, and contribute only noise to the gradient. The activation of a node suffices to decide this.
     parts : Parts or None
@@ -265,7 +265,7 @@ class NodePerturbation:
     apart: bool = False
     repeats: int = 1
     shared: bool = False
-    sparing: bool = False
+    skip_dead_nodes: bool = False
     parts: Parts | None = None
     in_turn: int = 0
 
@@ -274,7 +274,7 @@ class NodePerturbation:
         _check_parts(self.parts, 0 if self.parts is None else len(self.network.nodes))
         if self.in_turn < 0:
             raise ValueError(f"Estimates that take one row must be none or positive, not {self.in_turn!r}")
-        if self.sparing and not hasattr(self.network, "awake"):
+        if self.skip_dead_nodes and not hasattr(self.network, "awake"):
             raise ValueError(f"A network must have a method awake for nodes to be spared, and {type(self.network).__name__} has none")
 
     @property
@@ -310,7 +310,7 @@ class NodePerturbation:
         base = base or self._unperturbed(theta, inputs, targets, readings)
         if not self.two_sided:
             readings.known(base)
-        awake = self.network.awake(base.trace).T if self.sparing else None  # type: ignore[attr-defined]
+        awake = self.network.awake(base.trace).T if self.skip_dead_nodes else None  # type: ignore[attr-defined]
         gradient, errors = np.zeros(total(self.parameters), kind), np.zeros((self.quantities, batch), kind)
         parts = _parts(self.network.nodes, self.apart, self.repeats, self.parts)
         if self.in_turn:
@@ -340,7 +340,7 @@ class NodePerturbation:
         outputs, trace = self.network.trace(theta, inputs)
         if not self.two_sided:
             return Base(readings.read(self.objective.costs(outputs, targets)), trace, outputs)
-        readings.evaluations += len(inputs) if self.sparing else 0
+        readings.evaluations += len(inputs) if self.skip_dead_nodes else 0
         return Base(np.empty(0), trace, outputs)
 
     def _slopes(

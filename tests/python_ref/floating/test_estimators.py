@@ -197,7 +197,7 @@ def test_signs_take_as_little_memory_as_they_can(code: Code, most: int) -> None:
     assert peak(1 << 21) < 30_000 + (most << 21)
 
 
-def test_sparing_leaves_out_what_cannot_matter() -> None:
+def test_skipping_leaves_out_what_cannot_matter() -> None:
     """Nodes below zero of a ReLU, and pixels that a pool passes over: those whose true error is zero. The rest is less noisy, and right."""
     relu = Activation.RELU
     network = Sequential((1, 6, 6), (Convolution(2), Pool(), Convolution(3, relu), Dense(6, relu), Dense(3, Activation.IDENTITY)))
@@ -213,14 +213,16 @@ def test_sparing_leaves_out_what_cannot_matter() -> None:
     true = network.gradient(theta, x, lambda y: COST.slopes(y, t))[0] / 5
     wide, lean = (
         [
-            NodePerturbation(network, COST, RandomCode(1), 1e-5, sparing=sparing, repeats=40).estimate(theta, x, t, p).gradient
+            NodePerturbation(network, COST, RandomCode(1), 1e-5, skip_dead_nodes=skips, repeats=40).estimate(theta, x, t, p).gradient
             for p in range(9)
         ]
-        for sparing in (False, True)
+        for skips in (False, True)
     )
     assert np.mean([cosine(each, true) for each in lean]) > np.mean([cosine(each, true) for each in wide]) + 0.03
     everything = SEQUENTIAL
-    found = NodePerturbation(network, COST, everything, 1e-6, sparing=True, shared=True, repeats=network.n_nodes).estimate(theta, x, t, 0)
+    found = NodePerturbation(network, COST, everything, 1e-6, skip_dead_nodes=True, shared=True, repeats=network.n_nodes).estimate(
+        theta, x, t, 0
+    )
     assert found.gradient * network.n_nodes == pytest.approx(true, abs=1e-4 * np.linalg.norm(true))
 
 
@@ -268,4 +270,4 @@ def test_back_propagation_in_an_estimators_place() -> None:
 
 def test_a_network_that_cannot_tell_what_to_spare() -> None:
     with pytest.raises(ValueError, match=r"^A network must have a method awake for nodes to be spared, and object has none"):
-        NodePerturbation(object(), COST, sparing=True)  # type: ignore[arg-type]
+        NodePerturbation(object(), COST, skip_dead_nodes=True)  # type: ignore[arg-type]
