@@ -8,11 +8,12 @@ by the inputs x_i of its synapses, and moves them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from python_ref.fixed.cost import correct
+from python_ref.fixed.learned import Learned, unmoved
 from python_ref.fixed.narrowing import narrow, saturate
 from python_ref.fixed.signature import extend_presentation
 from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, rounding_source, sign_source
@@ -46,7 +47,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     error_sum = (0 if begins else state.error_sum) + s * change
 
     # The end of the presentation: each neuron's error moves its synapses.
-    learned = _learn(spec, state, error_sum, kept, sample, update_due) if ends else _unmoved(spec, state)
+    learned = _learn(spec, state, error_sum, kept, sample, update_due) if ends else unmoved(spec, state)
     counted |= learned.saturated
     added = {
         "steps": 1,
@@ -87,23 +88,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 
 
-@dataclass(frozen=True, eq=False)
-class _Learned:
-    """Result of the end of a presentation: err, G before it is cleared, the optimiser's state, θ, and numbers of values out of range."""
-
-    error: np.ndarray
-    gradient: np.ndarray
-    optimizer: dict[str, np.ndarray]
-    parameters: np.ndarray
-    saturated: dict[str, int]
-
-
-def _unmoved(spec: DesignSpec, state: State) -> _Learned:
-    """Return the result of a step after which the presentation goes on."""
-    return _Learned(np.zeros(spec.network.n_neurons, dtype=np.int64), state.gradient, state.optimizer, state.parameters, {})
-
-
-def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sample: Sample, update_due: bool) -> _Learned:
+def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sample: Sample, update_due: bool) -> Learned:
     """Narrow E to err; correlate, G ← saturate(G + cast_gradient(err·x)); if the update is due, θ ← saturate(θ − cast_weight(source)).
 
     Without a gradient memory, where every end of a presentation is an update, G is cast_gradient(err·x) alone; if the update is direct, the
@@ -136,7 +121,7 @@ def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sa
         saturated["update"] = int(np.count_nonzero(outside))
         parameters, outside = saturate(parameters - update, *spec.parameter_limits)
         saturated["weight"] = int(np.count_nonzero(outside))
-    return _Learned(error, gradient, optimizer, parameters, saturated)
+    return Learned(error, gradient, optimizer, parameters, saturated)
 
 
 def _products(spec: DesignSpec, error: np.ndarray, kept: Pass, sample: Sample) -> list[tuple[int, slice, np.ndarray]]:

@@ -10,11 +10,12 @@ error of its neuron in that frame, times the operand that the parameter had ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from python_ref.fixed.cost import aligned, correct, cost
+from python_ref.fixed.learned import Learned, unmoved
 from python_ref.fixed.narrowing import narrow, saturate
 from python_ref.fixed.neurons import respond
 from python_ref.fixed.signature import extend_series
@@ -54,7 +55,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     error_sum = (0 if begins else state.error_sum) + s * change
 
     # The end of the presentation: the errors of all frames reach the parameters.
-    learned = _learn(spec, state, error_sum, kept, sample, update_due) if ends else _unmoved(spec, state)
+    learned = _learn(spec, state, error_sum, kept, sample, update_due) if ends else unmoved(spec, state)
     added = {
         "steps": 1,
         "updates": int(update_due),
@@ -150,23 +151,7 @@ def operands(spec: DesignSpec, number: int, inputs: np.ndarray, recurrent: np.nd
     return np.concatenate([values << common - form.fraction_bits for (_, form), values in given], axis=-1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Learned:
-    """Result of the end of a presentation: err, G before it is cleared, the optimiser's state, θ, and numbers of values out of range."""
-
-    error: np.ndarray
-    gradient: np.ndarray
-    optimizer: dict[str, np.ndarray]
-    parameters: np.ndarray
-    saturated: dict[str, int]
-
-
-def _unmoved(spec: DesignSpec, state: State) -> _Learned:
-    """Return the result of a step after which the presentation goes on."""
-    return _Learned(np.zeros(spec.quantities, dtype=np.int64), state.gradient, state.optimizer, state.parameters, {})
-
-
-def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sample: Sample, update_due: bool) -> _Learned:
+def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sample: Sample, update_due: bool) -> Learned:
     """Narrow E to err; correlate in every frame, G ← saturate(G + cast_gradient(err·x)); if the update is due, θ ← saturate(θ − u)."""
     scaled = spec.error_sum_format.scaled(spec.gradient_exponent_at(state.steps))
     error, outside = narrow(error_sum, scaled, spec.error_format, spec.formats.error_cast)
@@ -185,7 +170,7 @@ def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sa
         saturated["update"] = int(np.count_nonzero(outside))
         parameters, outside = saturate(parameters - update, *spec.parameter_limits)
         saturated["weight"] = int(np.count_nonzero(outside))
-    return _Learned(error, gradient, optimizer, parameters, saturated)
+    return Learned(error, gradient, optimizer, parameters, saturated)
 
 
 def _products(spec: DesignSpec, error: np.ndarray, kept: Pass, sample: Sample) -> list[tuple[slice, np.ndarray, Fixed]]:
