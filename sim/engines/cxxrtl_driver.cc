@@ -3,8 +3,9 @@
 //   model PROGRAM PORTS PATIENCE STALL_SEED STALL_SHARE [WAVES]
 //
 // PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port, a line "send name 0" with
-// the stream that carries the program's words, and a line "take name 0" for each further stream of the core, whose words are
-// dropped. Output is a row of frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
+// the stream that carries the program's words, a line "take name 0" for each further stream of the core, whose words are
+// dropped, and a line "set name value" for each further input, which keeps this value. Output is a row of frames: kind, rows
+// (uint32 each), then the rows (see sim/engines/frames.py).
 //
 // A cycle is: write the inputs, clock low, settle, look at the outputs, clock high, settle. Looking before the rising edge
 // sees every output as it stands with this cycle's inputs; after it, outputs that depend on registers through logic would be
@@ -74,6 +75,12 @@ std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path, s
         }
         size_t parts = 0;
         cxxrtl_object *object = cxxrtl_get_parts(design, name.c_str(), &parts);
+        if (direction == "set") {
+            if (object == nullptr || parts != 1 || !(object->flags & CXXRTL_INPUT))
+                fail("the module has no input " + name);
+            object->next[0] = uint32_t(width);
+            continue;
+        }
         uint32_t flag = direction == "in" ? CXXRTL_INPUT : CXXRTL_OUTPUT;
         if (object == nullptr || parts != 1 || !(object->flags & flag))
             fail("the module has no " + direction + "put " + name);

@@ -4,21 +4,19 @@ import random
 from dataclasses import replace
 from math import lcm
 
-import numpy as np
 import pytest
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.perturbation import Kind
-from python_ref.spec.registers import Command, Memory
+from python_ref.spec.registers import Command
 from rtl_gen.fanout import MAX_DIRECT_LANES
-from sim import host
 from sim.run import Stalls
 from tests.support.designs import random_design, random_parameters
 from tests.support.faults import DESIGNS
 from tests.support.lockstep import Lockstep, run_lockstep
+from tests.support.scenarios import constant_rate, random_scenario, resuming, stopping, writes_while_busy
 
 STEPS, FEW_STEPS = 50, 20
 """Steps of a run in the slow suite, and in the ordinary one."""
@@ -117,64 +115,6 @@ def test_emitted_verilog_equals_the_model_for_55_designs(part, tmp_path):
     train_equals_model(drawn(part, 0), print, simulator="cxxrtl", directory=tmp_path)
 
 
-def constant_rate(spec: DesignSpec) -> DesignSpec:
-    """The design with its largest rate for ever, with which its updates reach a parameter's last place as before.
-
-    The exponent of a corrected Adam depends on the update, and so on the host.
-    """
-    largest = max(rate for _, rate in spec.schedule.learning_rate)
-    optimizer = replace(spec.optimizer, corrected=False) if isinstance(spec.optimizer, ShiftAdam) else spec.optimizer
-    found = replace(spec, schedule=replace(spec.schedule, learning_rate=((0, largest),)), optimizer=optimizer)
-    assert found.exponent_changes == (0,)
-    return found
-
-
-def random_memory(rng: random.Random, spec: DesignSpec, memory: Memory) -> np.ndarray:
-    """Values for G or m."""
-    form = spec.memories[memory]
-    return np.array([rng.randint(form.min, form.max) for _ in range(spec.network.n_parameters)], dtype=np.int64)
-
-
-def random_scenario(rng: random.Random, spec: DesignSpec):
-    """A host that does whatever a host may do, in any order."""
-
-    def action():
-        actions = ["train", "train", "infer", "load", "clear", "restart", "check"]
-        actions += [memory.name for memory in spec.memories if memory is not Memory.PARAMETER]
-        kind = rng.choice(actions)
-        if kind == "train":
-            count = rng.randint(1, 9)
-            return lambda lockstep: lockstep.train(count)
-        if kind == "infer":
-            count = rng.randint(1, 4)
-            return lambda lockstep: lockstep.infer(count)
-        if kind == "load":
-            parameters = random_parameters(rng, spec)
-            return lambda lockstep: lockstep.load(parameters)
-        if kind == "clear":
-            return lambda lockstep: lockstep.clear()
-        if kind == "restart":
-            seed = rng.randrange(1 << 63)
-            return lambda lockstep: lockstep.restart(seed)
-        if kind == "check":
-            return lambda lockstep: lockstep.check_registers()
-        memory = Memory[kind]
-        values = random_memory(rng, spec, memory)
-        return lambda lockstep: lockstep.load_learned(memory, values)
-
-    actions = [action() for _ in range(10)]
-
-    def scenario(lockstep: Lockstep) -> None:
-        lockstep.prepare()
-        lockstep.train(3)
-        for action in actions:
-            action(lockstep)
-        lockstep.train(4)
-        lockstep.check_registers()
-
-    return scenario
-
-
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
 @examples(1)
 @given(seed=seeds)
@@ -192,23 +132,7 @@ def test_stopping_and_resuming_equals_the_uninterrupted_run(part, seed):
     rng = drawn(part, seed)
     spec = constant_rate(random_design(rng, max_size=SMALL, max_period=4))
     note(repr(spec))
-    delays = [rng.randint(0, 40) for _ in range(3)]
-
-    def scenario(lockstep: Lockstep) -> None:
-        lockstep.prepare()
-        for delay in delays:
-            lockstep.write("count", 1_000_000)
-            lockstep.command(Command.TRAIN)
-            for _ in range(delay):
-                lockstep.read("status")
-            lockstep.command(Command.STOP)
-            lockstep.link.wait_idle()
-            lockstep.follow(lockstep.read("steps") - lockstep.steps)
-            lockstep.check_registers()
-        lockstep.train(5)
-        lockstep.check_registers()
-
-    run_lockstep(spec, scenario, rng)
+    run_lockstep(spec, stopping([rng.randint(0, 40) for _ in range(3)]), rng)
 
 
 def test_a_load_takes_a_new_sample_and_a_new_baseline():
@@ -232,41 +156,7 @@ def test_writes_are_dropped_while_the_core_is_busy():
     rng, spec = random.Random(8), DESIGNS["node"]
     assert spec.hardware.signature
     spec = replace(spec, schedule=replace(spec.schedule, perturbation_period=2, sample_period=2))
-    other = random_parameters(rng, spec)
-    names = ("count", "exponent", "perturbation_period", "sample_period", "update_period", "select", "address", "stream")
-
-    def scenario(lockstep: Lockstep) -> None:
-        def stop() -> None:
-            lockstep.command(Command.STOP)
-            lockstep.link.wait_idle()
-            lockstep.follow(lockstep.read("steps") - lockstep.steps)
-            lockstep.check_registers()
-
-        lockstep.prepare()
-        lockstep.write("count", 1_000_000)
-        lockstep.command(Command.TRAIN)
-        host.load_parameters(spec, lockstep.link, other)
-        for name in names:
-            lockstep.write(name, 3)
-        for command in (Command.RESTART, Command.CLEAR, Command.DISCARD, Command.TRAIN, Command.INFER):
-            lockstep.command(command)
-        busy = lockstep.read("status")
-        stop()
-        # What is left of the run, with the settings that it had.
-        before = lockstep.steps
-        lockstep.command(Command.TRAIN)
-        for _ in range(150):
-            lockstep.read("status")
-        stop()
-        if lockstep.comparing:
-            assert busy & 1
-            assert before > 0
-            assert lockstep.steps > before + 6
-        lockstep.restart()
-        lockstep.train(3)
-        lockstep.check_registers()
-
-    run_lockstep(spec, scenario, rng)
+    run_lockstep(spec, writes_while_busy(spec, random_parameters(rng, spec)), rng)
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
@@ -278,16 +168,7 @@ def test_a_core_that_is_told_where_a_run_was_goes_on_with_it(part, seed):
     note(repr(spec))
     schedule = spec.schedule
     block = lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
-
-    def scenario(lockstep: Lockstep) -> None:
-        lockstep.prepare()
-        lockstep.train(block * rng_steps[0])
-        lockstep.resume()
-        lockstep.train(block * rng_steps[1] + 1)
-        lockstep.check_registers()
-
-    rng_steps = [rng.randint(1, 4) for _ in range(2)]
-    run_lockstep(spec, scenario, rng)
+    run_lockstep(spec, resuming((rng.randint(1, 4), rng.randint(1, 4)), block), rng)
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from tests.support.series_designs import random_series_samples
 
 __all__ = [
     "Lockstep",
+    "Rehearsal",
     "ShownStep",
     "compare_events",
     "expected_events",
@@ -221,6 +222,46 @@ class Lockstep:
         assert costs[2] == forward_signature | learned_signature << 32
 
 
+class Rehearsal:
+    """A scenario whose actions are recorded as a program, which a core runs before its model is compared with it.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design of both.
+    scenario : callable
+        Actions of the host, on the :class:`Lockstep` that it is given; it is called once to record, and once for each comparison.
+    rng : random.Random
+        Source of the initial parameters, the samples and their order.
+    samples : int
+        Length of the sample stream, in samples.
+
+    Attributes
+    ----------
+    program : Program
+        Operations of the host and sample stream.
+    """
+
+    def __init__(self, spec: DesignSpec, scenario: Callable[[Lockstep], None], rng: random.Random, samples: int = 400):
+        self._spec, self._scenario = spec, scenario
+        self._parameters = random_parameters(rng, spec)
+        self._inputs, self._targets = samples_of(rng, spec, SAMPLES)
+        self._order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
+        recorder = ProgramLink()
+        scenario(self._attempt(recorder))
+        self.program = recorder.program(stream_table(spec, self._inputs, self._targets), self._order)
+
+    def _attempt(self, link: Any) -> Lockstep:
+        stream = ((self._inputs[k], self._targets[k]) for k in self._order)
+        return Lockstep(self._spec, link, stream, self._parameters)
+
+    def compare(self, shown: dict[str, dict[str, np.ndarray]], outcome: Outcome) -> None:
+        """Fail where the model differs from a core that ran the program; ``shown`` is what :func:`fields_of` makes of its events."""
+        second = self._attempt(ReplayLink(outcome.responses))
+        self._scenario(second)
+        compare_events(self._spec, second.history, shown)
+
+
 def run_lockstep(
     spec: DesignSpec,
     scenario: Callable[[Lockstep], None],
@@ -236,37 +277,20 @@ def run_lockstep(
 
     Parameters
     ----------
-    spec : DesignSpec
-        Design of both.
-    scenario : callable
-        Actions of the host, on the :class:`Lockstep` that it is given; it is called twice.
-    rng : random.Random
-        Source of the initial parameters, the samples and their order.
+    spec, scenario, rng, samples
+        As in :class:`Rehearsal`.
     core : Component or None
         A core of the design for Amaranth's simulator; None builds one.
     simulator : str
         Name of the simulator.
     directory : Path or None
         Folder in which a simulator of Verilog builds.
-    samples : int
-        Length of the sample stream, in samples.
     stalls : Stalls or None
         Random stalls of all streams.
     """
-    parameters = random_parameters(rng, spec)
-    inputs, targets = samples_of(rng, spec, SAMPLES)
-    order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
-
-    def attempt(link: Any) -> Lockstep:
-        return Lockstep(spec, link, ((inputs[k], targets[k]) for k in order), parameters)
-
-    recorder = ProgramLink()
-    scenario(attempt(recorder))
-    program = recorder.program(stream_table(spec, inputs, targets), order)
-    shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
-    second = attempt(ReplayLink(outcome.responses))
-    scenario(second)
-    compare_events(spec, second.history, shown)
+    rehearsal = Rehearsal(spec, scenario, rng, samples)
+    shown, outcome = shown_events(spec, rehearsal.program, core=core, simulator=simulator, directory=directory, stalls=stalls)
+    rehearsal.compare(shown, outcome)
     return outcome
 
 

@@ -1,0 +1,206 @@
+"""Change a core in one place after the other, and tell which changes the comparison with the model does not see.
+
+    python -m tests.mutate DESIGN [--count 200] [--seed 1] [--jobs 2] [--work DIR] [--json FILE]
+
+DESIGN is a shipped design, a design file, or a design of tests.support.faults. Scenarios of a host run on every mutant until the
+comparison of one of them fails; Yosys tries to prove the others equivalent to the core. What is left are the survivors. With ``--work``,
+results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
+
+from mgd_hw.design.reader import load
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import DesignError
+from rtl_gen.emit import emit_verilog
+from sim.engines.cxxrtl import build_cxxrtl
+from sim.ports import Ports
+from sim.run import Stalls
+from tests.mutate.equivalence import equivalent
+from tests.mutate.netlist import Mutant, draw, with_all
+from tests.mutate.runs import Rehearsed, run, verdict
+from tests.support.designs import random_parameters
+from tests.support.faults import DESIGNS
+from tests.support.lockstep import Rehearsal
+from tests.support.scenarios import (
+    Scenario,
+    discarding,
+    host_access,
+    other_periods,
+    plain,
+    random_scenario,
+    resuming,
+    stopping,
+    writes_while_busy,
+)
+
+__all__ = ["Campaign", "Result", "main", "rehearsed", "spec_of"]
+
+STEPS = 60
+"""Steps of a plain run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant.
+
+    Attributes
+    ----------
+    number : int
+        Number of the mutant.
+    place : str
+        What is changed, and where.
+    outcome : str
+        "killed", "equivalent", "unseen" if the core shows something else and no comparison fails, or "undecided" if it shows the same.
+    by : str
+        Scenario whose comparison fails, or in which the core shows something else.
+    why : str
+        What the comparison says.
+    """
+
+    number: int
+    place: str
+    outcome: str
+    by: str = ""
+    why: str = ""
+
+
+def spec_of(design: str) -> DesignSpec:
+    """Return a design of the tests, a shipped one or that of a file; it has to be one of the machines that scenarios can drive."""
+    spec = DESIGNS[design] if design in DESIGNS else load(design).spec
+    if not isinstance(spec, DesignSpec):
+        raise DesignError(
+            "network.external", None, "the scenarios drive cores with a network of their own", "Give a design without external."
+        )
+    return spec
+
+
+def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
+    """Return all scenarios of a design, the quickest to kill first."""
+    rng = random.Random(f"scenarios {seed}")
+    schedule = spec.schedule
+    block = lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
+    constant = len(spec.exponent_changes) == 1
+    found: list[tuple[str, DesignSpec, Scenario, Stalls | None]] = [("plain", spec, plain(max(STEPS, 3 * block)), None)]
+    found.append(("host access", spec, host_access(rng, spec), Stalls(5, 0.3)))
+    found += [(f"random {number}", spec, random_scenario(rng, spec), Stalls(number, 0.3)) for number in range(1, 6)]
+    found.append(("discard", spec, discarding(spec), None))
+    if constant:
+        found += [(f"stop {number}", spec, stopping([rng.randint(0, 60) for _ in range(3)]), None) for number in (1, 2)]
+        found.append(("resume", spec, resuming((2, 2), block), None))
+        found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
+        shorter = other_periods(rng, spec)
+        if shorter is not None:
+            found.append(("other periods", *shorter, Stalls(7, 0.3)))
+    samples = 400 + 3 * block
+    return [Rehearsed(name, Rehearsal(each, scenario, rng, samples), stalls) for name, each, scenario, stalls in found]
+
+
+class Campaign:
+    """Mutants of a design, the compiled core that has them all, and what became of them.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    count, seed : int
+        Number of mutants, and seed of their choice.
+    work : Path
+        Directory to work in, which keeps the results.
+    """
+
+    def __init__(self, spec: DesignSpec, count: int, seed: int, work: Path) -> None:
+        self.spec, self.work, self.top = spec, work, Ports.of(spec).top
+        work.mkdir(parents=True, exist_ok=True)
+        self._results = work / "results.jsonl"
+        (work / "design.v").write_text(emit_verilog(spec), encoding="utf-8")
+        self.mutants = draw(work / "design.v", self.top, count, seed, work)
+        self.model = build_cxxrtl(with_all(self.mutants, work), Ports.of(spec), work / "build")
+        self.scenarios = rehearsed(spec)
+        self.unchanged = [run(self.model, spec, scenario, 0, self._place(0, number)) for number, scenario in enumerate(self.scenarios)]
+        for scenario, shown in zip(self.scenarios, self.unchanged, strict=True):
+            wrong = verdict(spec, scenario, shown, None)
+            if wrong:
+                raise AssertionError(f"{scenario.name}: without a change, the comparison must not fail: {wrong}")
+
+    def _place(self, mutant: int, scenario: int) -> Path:
+        return self.work / "runs" / f"{mutant}-{scenario}"
+
+    def done(self) -> dict[int, Result]:
+        """Return the results of an earlier run, by mutant."""
+        lines = self._results.read_text(encoding="utf-8").splitlines() if self._results.exists() else []
+        found = (Result(**json.loads(line)) for line in lines)
+        return {each.number: each for each in found if self.mutants[each.number - 1].place == each.place}
+
+    def result(self, mutant: Mutant) -> Result:
+        """Run the scenarios on a mutant until one kills it; try to prove it equivalent if none does."""
+        differs = ""
+        for number, (scenario, unchanged) in enumerate(zip(self.scenarios, self.unchanged, strict=True)):
+            place = self._place(mutant.number, number)
+            why = verdict(self.spec, scenario, run(self.model, self.spec, scenario, mutant.number, place), unchanged)
+            for file in place.iterdir():
+                file.unlink()
+            place.rmdir()
+            if why:
+                return Result(mutant.number, mutant.place, "killed", scenario.name, why)
+            differs = differs or (scenario.name if why == "" else "")
+        if differs:
+            return Result(mutant.number, mutant.place, "unseen", differs)
+        proved = equivalent(mutant, self.top, self.work / "base.il", self.work / "equivalence" / str(mutant.number))
+        return Result(mutant.number, mutant.place, "equivalent" if proved else "undecided")
+
+    def run(self, jobs: int) -> list[Result]:
+        """Return the results of all mutants, in their order; ``jobs`` of them are run at a time."""
+        known = self.done()
+        left = [mutant for mutant in self.mutants if mutant.number not in known]
+        with ThreadPoolExecutor(jobs) as pool, self._results.open("a", encoding="utf-8") as kept:
+            for result in pool.map(self.result, left):
+                known[result.number] = result
+                print(json.dumps(vars(result)), file=kept, flush=True)
+                if sys.stderr.isatty():
+                    print(f"\r{len(known)} of {len(self.mutants)}", end="", file=sys.stderr, flush=True)
+        return [known[mutant.number] for mutant in self.mutants]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description="Which single changes of a core does the comparison see?")
+    parser.add_argument("design", help="shipped design, design file, or a design of tests.support.faults")
+    parser.add_argument("--count", type=int, default=200, help="number of mutants (default 200)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the choice of mutants (default 1)")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants that run at a time (default 2)")
+    parser.add_argument("--work", type=Path, help="directory that keeps the results, so that a run can go on")
+    parser.add_argument("--json", type=Path, help="file for all results")
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        campaign = Campaign(spec_of(given.design), given.count, given.seed, given.work or Path(temporary))
+        print(f"{given.design}: {len(campaign.mutants)} mutants, {len(campaign.scenarios)} scenarios, seed {given.seed}", flush=True)
+        results = campaign.run(given.jobs)
+    counted = Counter(result.outcome for result in results)
+    for result in results:
+        if result.outcome in ("unseen", "undecided"):
+            print(f"{result.outcome} {result.number}: {result.place}" + (f" [{result.by}]" if result.by else ""))
+    by = Counter(result.by for result in results if result.outcome == "killed")
+    print(f"killed {counted['killed']} ({', '.join(f'{name} {number}' for name, number in by.most_common())})")
+    print(f"equivalent {counted['equivalent']}, not decided {counted['undecided']}, shown and not seen {counted['unseen']}")
+    print(f"{time.monotonic() - began:.0f} s")
+    if given.json is not None:
+        given.json.write_text(json.dumps([vars(result) for result in results], indent=1), encoding="utf-8")
+    return int(counted["unseen"] + counted["undecided"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Mutants of a core's Verilog: all of them in one netlist, in which an input selects one, so that one compiled simulator runs them all.
+
+Yosys draws the mutations and puts them in. A mutation changes a bit of a port of a cell: it is inverted, constant, or inverted where
+another bit of that port is 0 or 1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtl_gen.toolchain.yosys import run_yosys
+
+__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "with_all"]
+
+SELECT = "mutation"
+"""Name of the input that selects a mutant by its number; with 0, the core is not changed."""
+SELECT_BITS = 16
+
+_FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
+_DRAWN_MORE = 1.6
+"""Mutations that are drawn for each one that is needed: those of initial contents of memories, which Yosys cannot select, are left out."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of the netlist.
+
+    Attributes
+    ----------
+    number : int
+        Number of the mutant, from 1, by which the input selects it.
+    command : str
+        Arguments of the command ``mutate`` of Yosys.
+    place : str
+        Cell, port and bit, and the line of the Verilog that the cell comes from.
+    """
+
+    number: int
+    command: str
+    place: str
+
+
+def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> list[Mutant]:
+    """Draw mutants of a module; ``directory`` then has its flat netlist ``base.il``.
+
+    Parameters
+    ----------
+    verilog : Path
+        Verilog of the core.
+    top : str
+        Name of the module.
+    count : int
+        Number of mutants.
+    seed : int
+        Seed of Yosys's choice.
+    directory : Path
+        Directory to work in.
+    """
+    text = verilog.read_text(encoding="utf-8")
+    (directory / "core.v").write_text(text, encoding="utf-8")
+    drawn = f"mutate -list {round(_DRAWN_MORE * count)} -seed {seed} -o drawn.txt"
+    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il", drawn], directory, name="draw")
+    found = [line.split(" ", 1)[1] for line in (directory / "drawn.txt").read_text(encoding="utf-8").splitlines() if "$meminit" not in line]
+    lines = text.splitlines()
+    return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(found[:count], 1)]
+
+
+def with_all(mutants: list[Mutant], directory: Path) -> Path:
+    """Write Verilog of the module that :func:`draw` flattened, with all mutants and the input that selects one; return its path."""
+    commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
+    run_yosys(["read_rtlil base.il", *commands, "write_verilog -noattr mutants.v"], directory, name="mutants")
+    return directory / "mutants.v"
+
+
+def _described(command: str, lines: list[str]) -> str:
+    """Describe a mutation: what is done to which bit, and the text of the first line that the cell comes from."""
+
+    def argument(name: str) -> str:
+        found = re.search(rf"-{name} (\S+)", command)
+        return found[1] if found else ""
+
+    wire = f" ({argument('wire')}[{argument('wirebit')}])" if argument("wire") else ""
+    place = f"{argument('mode')} {argument('port')}[{argument('portbit')}] of {argument('cell')}{wire}"
+    sources = [int(number) for number in re.findall(r"core\.v:(\d+)\.", command)]
+    return place + (f": {lines[sources[0] - 1].strip()}" if sources else "")

@@ -1,0 +1,122 @@
+"""Run scenarios on a compiled core that has mutants, and tell whether the comparison with the model sees a difference."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from sim.engines.frames import OutputReceiver
+from sim.error import CoreError
+from sim.ports import Ports
+from sim.run import Outcome, Stalls
+from tests.mutate.netlist import SELECT
+from tests.support.lockstep import Rehearsal, fields_of
+
+__all__ = ["Rehearsed", "Shown", "run", "verdict"]
+
+SECONDS = 120.0
+"""Seconds after which a run is ended: a change has made a loop of gates, or a run that does not end."""
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A scenario that is ready to run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the scenario.
+    rehearsal : Rehearsal
+        Its program, and the comparison with the model.
+    stalls : Stalls or None
+        Random stalls of all streams; without them, the number of cycles is compared as well.
+    patience : int
+        Cycles without progress after which a core is stuck.
+    """
+
+    name: str
+    rehearsal: Rehearsal
+    stalls: Stalls | None
+    patience: int = 5_000
+
+
+@dataclass
+class Shown:
+    """What a core showed in a run.
+
+    Attributes
+    ----------
+    output : bytes
+        Output of the simulator.
+    outcome : Outcome
+        Cycles and responses.
+    events : dict of str to array of uint32, shape (events, words)
+        Payloads of the events.
+    failure : str
+        Why the run ended early; empty if it did not.
+    """
+
+    output: bytes
+    outcome: Outcome = field(default_factory=Outcome)
+    events: dict[str, np.ndarray] = field(default_factory=dict)
+    failure: str = ""
+
+
+def run(model: Path, spec: DesignSpec, scenario: Rehearsed, number: int, directory: Path) -> Shown:
+    """Run a scenario on mutant ``number``, or with 0 on the core as it is; files of the run go to ``directory``."""
+    ports, program = Ports.of(spec), scenario.rehearsal.program
+    directory.mkdir(parents=True, exist_ok=True)
+    program.save(directory / "program.bin")
+    lines = [f"in {name} {width}" for name, width in ports.inputs.items()] + [
+        f"out {name} {width}" for name, width in ports.outputs.items()
+    ]
+    lines += [f"send {ports.stream} 0", f"set {SELECT} {number}"]
+    (directory / "ports.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stalls = scenario.stalls or Stalls(1, 0)
+    command = [str(model.resolve()), "program.bin", "ports.txt", str(scenario.patience), str(stalls.seed), str(stalls.share)]
+    try:
+        done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Shown(b"", failure=f"the simulator took longer than {SECONDS:g} s")
+    return _decoded(ports, scenario, done)
+
+
+def _decoded(ports: Ports, scenario: Rehearsed, done: subprocess.CompletedProcess) -> Shown:
+    """Decode the output of a simulator that has ended."""
+    rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.kinds}
+    receiver = OutputReceiver(ports, scenario.rehearsal.program, lambda event, new: rows[event].append(new), scenario.patience)
+    failure = ""
+    try:
+        receiver.receive(done.stdout)
+    except CoreError as error:
+        failure = error.reason
+    if not failure and not receiver.done:
+        failure = f"the simulator ended with exit code {done.returncode}"
+    return Shown(done.stdout, receiver.outcome, {event: np.concatenate(blocks) for event, blocks in rows.items()}, failure)
+
+
+def verdict(spec: DesignSpec, scenario: Rehearsed, shown: Shown, unchanged: Shown | None) -> str | None:
+    """Tell how a run of a mutant differs from that of the core as it is, and whether the check of the scenario sees it.
+
+    Without ``unchanged``, ``shown`` is checked, whatever the core shows without a change.
+
+    Returns
+    -------
+    str or None
+        Why the check fails, as a phrase; an empty string if the output differs and the check does not fail; None if the output is the same.
+    """
+    if unchanged is not None and shown.output == unchanged.output:
+        return None
+    if shown.failure:
+        return shown.failure
+    try:
+        scenario.rehearsal.compare(fields_of(Ports.of(spec), shown.events), shown.outcome)
+    except (AssertionError, StopIteration) as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if unchanged is not None and scenario.stalls is None and shown.outcome.busy_cycles != unchanged.outcome.busy_cycles:
+        return f"{shown.outcome.busy_cycles} busy cycles, not {unchanged.outcome.busy_cycles}"
+    return ""
