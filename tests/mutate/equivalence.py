@@ -23,9 +23,9 @@ _TRIES = (
 def equivalent(mutant: Mutant, top: str, base: Path, directory: Path, *, seconds: float = 200.0, steps: int = 3) -> bool | None:
     """Return whether a mutant is equivalent to the core: True if that is proved, None if it is not decided.
 
-    Signals of both are matched by name. Each pair is proved equal, where the pairs that it depends on are assumed to be; pairs of flip-flops
-    have the same reset value. So whatever is proved holds from reset on. A pair that cannot be proved decides nothing, since the assumption
-    may be too weak.
+    Signals of both are matched by name. Each pair is proved equal, where the pairs that it depends on are assumed to be; pairs of
+    flip-flops have the same reset value. So whatever is proved holds from reset on. A pair that cannot be proved decides nothing,
+    since the assumption may be too weak.
 
     Parameters
     ----------

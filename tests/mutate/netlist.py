@@ -19,8 +19,10 @@ SELECT = "mutation"
 SELECT_BITS = 16
 
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
+_UNUSABLE = re.compile(r"\$meminit|-port \w*CLK ")
+"""Mutations that are left out: Yosys cannot select initial contents of memories, and a gate in a clock makes a race of the simulation."""
 _DRAWN_MORE = 1.6
-"""Mutations that are drawn for each one that is needed: those of initial contents of memories, which Yosys cannot select, are left out."""
+"""Mutations that are drawn for each one that is needed."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> lis
     """
     text = verilog.read_text(encoding="utf-8")
     (directory / "core.v").write_text(text, encoding="utf-8")
-    drawn = f"mutate -list {round(_DRAWN_MORE * count)} -seed {seed} -o drawn.txt"
-    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il", drawn], directory, name="draw")
-    found = [line.split(" ", 1)[1] for line in (directory / "drawn.txt").read_text(encoding="utf-8").splitlines() if "$meminit" not in line]
+    command = f"mutate -list {round(_DRAWN_MORE * count)} -seed {seed} -o drawn.txt"
+    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il", command], directory, name="draw")
+    drawn_lines = (directory / "drawn.txt").read_text(encoding="utf-8").splitlines()
+    found = [line.split(" ", 1)[1] for line in drawn_lines if not _UNUSABLE.search(line)]
     lines = text.splitlines()
     return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(found[:count], 1)]
 
