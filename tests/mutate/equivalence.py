@@ -13,9 +13,9 @@ __all__ = ["equivalent"]
 
 _TRIES = (
     # Cells whose inputs are equal are one cell. Whatever depends on the change is then compared at the inputs of the cells that it reaches.
-    ((), ("equiv_struct -icells", "opt_clean", "equiv_simple")),
+    ((), ("equiv_struct -icells", "equiv_simple")),
     # Only what does not depend on the change is shared, and flip-flops are compared by induction; memories become flip-flops for that.
-    (("memory_map", "opt_clean"), ("equiv_struct -icells -fwd", "opt_clean", "equiv_simple", "equiv_induct -seq {steps}")),
+    (("memory_map", "opt_clean"), ("equiv_struct -icells -fwd", "equiv_simple", "equiv_induct -seq {steps}")),
 )
 """Commands before both netlists are joined, and those that prove, for each attempt."""
 
