@@ -1,0 +1,67 @@
+"""Cores with stochastic layers show what the oracle computes, which draws its thresholds bit by bit, and take the cycles of the contract."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from python_ref.spec.layers import DENSE, Stochastic
+from tests.rtl_gen.presentation import test_contract
+from tests.rtl_gen.presentation.test_core import check, shown_by_the_core
+from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
+from tests.support.faults import planted
+from tests.support.marks import LONG, long_unless, slow_unless
+from tests.support.node_designs import node_design, single_port, two_multipliers
+from tests.support.stochastic_designs import QUICK_STOCHASTIC, STOCHASTIC_SHAPES, random_stochastic_design
+from tests.support.stochastic_faults import STOCHASTIC_DESIGNS, STOCHASTIC_FAULTS, STOCHASTIC_RUN_FAULTS
+
+
+def steps_of(spec):
+    return 2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_STOCHASTIC)) for name in STOCHASTIC_SHAPES])
+def test_every_observable_is_the_oracles(name):
+    check(STOCHASTIC_SHAPES[name], steps=steps_of(STOCHASTIC_SHAPES[name]))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name == "both")) for name in STOCHASTIC_SHAPES])
+def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
+    check(two_multipliers(STOCHASTIC_SHAPES[name]), steps=steps_of(STOCHASTIC_SHAPES[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multipliers", [1, 2])
+@pytest.mark.parametrize("name", ["both", pytest.param("deep", marks=LONG)])
+def test_every_observable_of_memories_with_one_port_is_the_oracles(name, multipliers):
+    spec = single_port(STOCHASTIC_SHAPES[name])
+    check(two_multipliers(spec) if multipliers == 2 else spec, steps=steps_of(spec))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else LONG) for seed in range(40)])
+def test_random_designs_are_the_oracles(seed):
+    rng = random.Random(f"stochastic {seed}")
+    while True:
+        spec = random_stochastic_design(rng, max_size=7, max_layers=4, max_lanes=9, max_period=4, parts=0.3, signature=True)
+        if max(spec.schedule.sample_period, spec.schedule.update_period) <= 24:
+            break
+    check(two_multipliers(spec) if rng.random() < 0.3 else spec, seed, steps_of(spec))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [(1, 4, 9)], ids=str)
+@pytest.mark.parametrize("name", ["both", pytest.param("deep", marks=LONG)])
+def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
+    spec = STOCHASTIC_SHAPES[name]
+    found = [shown_by_the_core(replace(spec, hardware=replace(spec.hardware, lanes=each)), 5, 9) for each in lanes]
+    assert len(found[0]["cost"]) > 5
+    for other in found[1:]:
+        for key in found[0].keys() - {"signature"}:
+            np.testing.assert_array_equal(other[key], found[0][key], err_msg=key)
+
+
+CONTRACTS = STOCHASTIC_SHAPES | {
+    "many-groups": node_design(sizes=(2, 33, 3), lanes=4, periods=(1, 16, 16), kinds=(Stochastic(1), DENSE), **STOCHASTIC_ACTIVATIONS)
+}
