@@ -117,13 +117,10 @@ def _factors(net, part, s, y_plus, y_minus, factor):
 
 
 @_compiled
-def _aligned(plan, y, buffer):
-    """Return activations whose last ones, the outputs, have the fraction bits of targets: y itself, or ``buffer`` with the outputs alone."""
-    if plan.output_up == 0:
-        return y
-    for k in range(buffer.size):
-        buffer[k] = y[y.size - buffer.size + k] << plan.output_up
-    return buffer
+def _align(plan, y, outputs):
+    """Set the outputs of the network, shifted to the fraction bits of the targets, from the activations of all neurons."""
+    for k in range(outputs.size):
+        outputs[k] = y[y.size - outputs.size + k] << plan.output_up
 
 
 @_compiled
@@ -150,7 +147,7 @@ def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all, n
             for o in range(n_out):
                 z[o] += delta * s[first + o]
         saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
-        if net.noise[number].draws > 0:
+        if plan.random and net.noise[number].draws > 0:
             _count(net, plan, number, s if first < part.end else nobody, direction, chance, y)
         operand = y
     return saturated
@@ -433,11 +430,18 @@ def run_probes(
             else:
                 own = z[number], y[number]
                 counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, own[0], own[1], nobody, chance)
-            in_force[number] = cost_of(_aligned(plan, y[number], outputs), target)
+            if plan.output_up:
+                _align(plan, y[number], outputs)
+                in_force[number] = cost_of(outputs, target)
+            else:
+                in_force[number] = cost_of(y[number], target)
             if signing:
                 behind = _first_behind(net, j)
                 registers[0] = _sign_pass(plan, registers[0], number, part.begin, j, behind, z[number], y[number], in_force[number])
-        judged[step] = judge(plan.one, _aligned(plan, y_kept, outputs), target, counters) if new else -1
+        judged[step] = -1
+        if new:
+            _align(plan, y_kept, outputs)
+            judged[step] = judge(plan.one, outputs, target, counters)
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
         if plan.random:
             _factors(net, part, s, y[1], y[2 if plan.two_sided else 0], factor)
