@@ -59,7 +59,10 @@ def _activation(f: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 def _count(f: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """c, the number of thresholds u with f(z) > u."""
-    return np.count_nonzero(f[..., None] > thresholds, axis=-1).astype(np.int64)
+    found = np.zeros_like(f)
+    for number in range(thresholds.shape[-1]):
+        found += f > thresholds[..., number]
+    return found
 
 
 _OUTPUTS: dict[type[LayerKind], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

@@ -53,6 +53,13 @@ class ThresholdSource:
         found[stochastic] = np.where(_own(self.spec)[stochastic], drawn.sum(axis=2), self.spec.formats.activation.max)
         return found, first + count
 
+    def packed(self, first: int, count: int) -> np.ndarray:
+        """Return ``count`` words of the stream from word ``first`` on, packed as by :meth:`BitStream.packed` (uint64)."""
+        if self._stream is None:
+            return np.zeros(2, dtype=np.uint64)
+        bits = self._stream.generator.outputs
+        return self._stream.packed(first * bits, count * bits)
+
     def none(self) -> np.ndarray:
         """Return thresholds (int64, shape (neurons, N)) before any are drawn: above all activations; no column without stochastic neurons."""
         most = 0 if self.spec.thresholds is None else self.spec.thresholds.most
