@@ -253,8 +253,8 @@ class PresentationController(wiring.Component):
         return ~lanes_before | (settled & (wait == 0))
 
     def _in_order(self, m, run):
-        """Whether a probe may be replayed without taking thresholds before those of the pass before: all stochastic neurons of that one have
-        left, or the layer that is replayed has none."""
+        """Whether a probe may be replayed without taking thresholds too early: all stochastic neurons of the pass before have left, or the
+        layer that is replayed has none."""
         noisy, parts = noisy_layers(self.spec), self.spec.round.parts
         counted = replays = Const(1, 1)
         if self.spec.in_parts:

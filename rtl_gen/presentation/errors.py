@@ -66,7 +66,7 @@ class ErrorUnit(wiring.Component):
 
     pace = 1
 
-    sum_cycles = 2
+    sum_latency = 2
     """Cycles from a neuron's turn to its new E: one to read E, one to sum."""
 
     strobes: ClassVar[tuple[str, ...]] = ("change_stb", "final", "next_group")
@@ -109,7 +109,7 @@ class ErrorUnit(wiring.Component):
     @property
     def _cast_latency(self) -> int:
         """Cycles from a neuron's turn to its error: those to its E, and the scaler's."""
-        return self.sum_cycles + self.scaler.latency
+        return self.sum_latency + self.scaler.latency
 
     @cached_property
     def scaler(self) -> Scaler:
@@ -136,7 +136,7 @@ class ErrorUnit(wiring.Component):
         index, boundary, opens = self._sweep(m)
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
-            write.addr.eq(delayed(m, index, self.sum_cycles, "index")),
+            write.addr.eq(delayed(m, index, self.sum_latency, "index")),
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
         kept = self._sum(m, index, read.data, total, write.en)
@@ -152,7 +152,7 @@ class ErrorUnit(wiring.Component):
         """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read; return the sum that is cast."""
         m.d.comb += [
             self.sign_index.eq(index),
-            summed.eq(delayed(m, self.busy, self.sum_cycles, "summed", reset_less=False)),
+            summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed),
         ]
         self._add(m, index, total, Mux(self._fresh, 0, old), self.sign.active)
@@ -404,15 +404,15 @@ class PartErrorUnit(ErrorUnit):
         """The sum that is written back; a presentation that begins while errors are cast does not clear E, so that the cast does."""
         if not self.spec.just_in_time:
             return total
-        return Mux(delayed(m, self._outputs, self.sum_cycles, "cast", reset_less=False), 0, total)
+        return Mux(delayed(m, self._outputs, self.sum_latency, "cast", reset_less=False), 0, total)
 
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0; return the sum that is cast."""
         active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
         m.d.comb += [
             self.sign_index.eq(index),
-            summed.eq(delayed(m, self.busy, self.sum_cycles, "summed", reset_less=False)),
-            self.correlation_stb.eq(summed & delayed(m, active, self.sum_cycles - 1, "active")),
+            summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
+            self.correlation_stb.eq(summed & delayed(m, active, self.sum_latency - 1, "active")),
         ]
         self._add(m, index, total, Mux(self._fresh, 0, old), active)
         return total

@@ -27,7 +27,7 @@ class FactorErrorUnit(ErrorUnit):
         What the count of the neuron ``sign_index`` has changed by, one cycle later.
     """
 
-    sum_cycles = 3
+    sum_latency = 3
     """Cycles from a neuron's turn to its new E: one to read E and the factor, one to multiply, one to sum."""
 
     @property
@@ -94,7 +94,7 @@ class FactorErrorUnit(ErrorUnit):
     def _scale(self, m, value):
         """The scaled and cast value, and whether it was out of range; the offset is that of the neuron whose E is scaled."""
         m.submodules.scaler = scaler = self.scaler
-        is_noisy = delayed(m, self._is_noisy(self.sign_index), self.sum_cycles, "noisy_sum")
+        is_noisy = delayed(m, self._is_noisy(self.sign_index), self.sum_latency, "noisy_sum")
         amounts = []
         for name, offset in (("own", self._offsets[noisy_layers(self.spec)[0]]), ("others", 0)):
             amount = Signal.like(scaler.amount, name=f"amount_{name}", reset_less=True)

@@ -241,7 +241,7 @@ class Operands(wiring.Component):
 
 
 def hidden_operands(spec: DesignSpec, layer):
-    """Return what the layers behind the first one read: a name, whether it is that of ``layer``, and the number of a layer, for each format.
+    """Return what the layers behind the first one read, for each format: a name, whether ``layer`` has it, and the number of a layer.
 
     Without stochastic layers all of them have one, that of activations.
     """

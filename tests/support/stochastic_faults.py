@@ -17,17 +17,24 @@ _SIGMOID = {"hidden": Activation.SIGMOID, "output": Activation.SIGMOID, "rates":
 STOCHASTIC_DESIGNS: dict[str, DesignSpec] = {
     "both": node_design(sizes=(3, 4, 2), kinds=(Stochastic(2), Stochastic(4)), **_SIGMOID),
     "first": node_design(sizes=(3, 4, 2), kinds=(Stochastic(4), DENSE), **_SIGMOID),
-    "sequential": node_design(
-        sizes=(3, 3, 2), kinds=(Stochastic(4), Stochastic(4)), code=SequentialCode(), periods=(1, 5, 5), **_SIGMOID
-    ),
+    "sequential": node_design(sizes=(3, 3, 2), kinds=(Stochastic(4), Stochastic(4)), code=SequentialCode(), periods=(1, 5, 5), **_SIGMOID),
     "parts": STOCHASTIC_SHAPES["parts"],
     "runs": node_design(sizes=(2, 3, 2), kinds=(Stochastic(2), Stochastic(4)), periods=(1, 9, 9), **_SIGMOID),
+    "runs, sequential": node_design(
+        sizes=(2, 2, 2), kinds=(Stochastic(1), Stochastic(4)), code=SequentialCode(), periods=(1, 8, 8), two_sided=True, **_SIGMOID
+    ),
 }
 
 _UNIT, _ERRORS = "presentation.draws:DrawUnit", "presentation.factors:FactorErrorUnit"
 
 STOCHASTIC_FAULTS = (
-    Fault("a threshold that equals the activation counts", "presentation.draws:Counts.elaborate", "activation > self", "activation >= self", "first"),
+    Fault(
+        "a threshold that equals the activation counts",
+        "presentation.draws:Counts.elaborate",
+        "activation > self",
+        "activation >= self",
+        "first",
+    ),
     Fault("a neuron of few draws takes all of a word", "presentation.draws:Counts.elaborate", "used & (", "1 & (", "both"),
     Fault("the stream of thresholds is not loaded", f"{_UNIT}.elaborate", "load_en.eq(self.load_en)", "load_en.eq(0)", "first"),
     Fault(
@@ -38,13 +45,31 @@ STOCHASTIC_FAULTS = (
         "sequential",
     ),
     Fault("a neuron with sign 0 draws", f"{_UNIT}._thresholds", "self.draws, next_one.active", "self.draws, 1", "sequential"),
-    Fault("probes have the thresholds of the unperturbed pass", f"{_UNIT}._thresholds", "self.draws, next_one.active", "self.draws, 0", "first"),
+    Fault(
+        "probes have the thresholds of the unperturbed pass",
+        f"{_UNIT}._thresholds",
+        "self.draws, next_one.active",
+        "self.draws, 0",
+        "first",
+    ),
     Fault("m with the wrong sign", f"{_UNIT}._follow_changes", "else new - old.data", "else old.data - new", "first"),
-    Fault("both banks share their changes", f"{_UNIT}._follow_changes", "Cat(self.sweep_index[: len(old.addr)], swept)", "Cat(self.sweep_index[: len(old.addr)], 0)", "first"),
-    Fault("m is not 0 where the sign is 0", f"{_ERRORS}._add", "Mux(active, Mux(is_noisy, self.change, sign), 0)", "Mux(is_noisy, self.change, Mux(active, sign, 0))", "sequential"),
+    Fault(
+        "both banks share their changes",
+        f"{_UNIT}._follow_changes",
+        "Cat(self.sweep_index[: len(old.addr)], swept)",
+        "Cat(self.sweep_index[: len(old.addr)], 0)",
+        "first",
+    ),
+    Fault(
+        "m is not 0 where the sign is 0",
+        f"{_ERRORS}._add",
+        "Mux(active, Mux(is_noisy, self.change, sign), 0)",
+        "Mux(is_noisy, self.change, Mux(active, sign, 0))",
+        "sequential",
+    ),
     Fault("the highest bit of m is added", f"{_ERRORS}._times", "terms[0] - highest", "terms[0] + highest", "first"),
     Fault("the offset is one too large", f"{_ERRORS}._scale", "- offset - self", "- offset - 1 - self", "first"),
-    Fault("the offset of another neuron", f"{_ERRORS}._scale", "self.sum_cycles, ", "self.sum_cycles + 1, ", "first"),
+    Fault("the offset of another neuron", f"{_ERRORS}._scale", "self.sum_latency, ", "self.sum_latency + 1, ", "first"),
     Fault(
         "stochastic neurons are shifted, too",
         "presentation.neurons:NeuronStream._perturbed_by_layer",
@@ -73,6 +98,12 @@ STOCHASTIC_RUN_FAULTS = (
     Fault("a repeated unperturbed pass draws again", f"{_UNIT}._thresholds", "Mux(unperturbed, self.draws,", "Mux(unperturbed, 1,", "runs"),
     Fault("an inference has random thresholds", f"{_UNIT}._thresholds", "word.eq(Mux(self.training, ", "word.eq(Mux(1, ", "runs"),
     Fault("an inference draws", f"{_UNIT}._thresholds", " & self.training & ", " & ", "runs"),
-    Fault("thresholds are kept in the first presentation alone", f"{_UNIT}._thresholds", 'delayed(m, takes & unperturbed, 1, "keeps", reset_less=False)', 'delayed(m, takes & unperturbed & ~(self.stream.take & once(m, self.sweep_begin)), 1, "keeps", reset_less=False)', "runs"),
+    Fault(
+        "thresholds of the pass before a load are kept",
+        f"{_UNIT}._thresholds",
+        'write.en.eq(delayed(m, takes & unperturbed, 1, "keeps", reset_less=False))',
+        'write.en.eq(delayed(m, takes & unperturbed & (self.coming.index != 0), 1, "keeps", reset_less=False))',
+        "runs",
+    ),
 )
 """Faults that only an interrupted run shows."""

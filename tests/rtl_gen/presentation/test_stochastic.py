@@ -1,4 +1,4 @@
-"""Cores with stochastic layers show what the oracle computes, which draws its thresholds bit by bit, and take the cycles of the contract."""
+"""Cores with stochastic layers show what the oracle computes, which draws thresholds bit by bit, and take the cycles of the contract."""
 
 import random
 from dataclasses import replace
@@ -6,15 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from python_ref.spec.layers import DENSE, Stochastic
 from tests.rtl_gen.presentation import test_contract
 from tests.rtl_gen.presentation.test_core import check, shown_by_the_core
-from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
 from tests.support.faults import planted
 from tests.support.marks import LONG, long_unless, slow_unless
-from tests.support.node_designs import node_design, single_port, two_multipliers
+from tests.support.node_designs import single_port, two_multipliers
 from tests.support.stochastic_designs import QUICK_STOCHASTIC, STOCHASTIC_SHAPES, random_stochastic_design
-from tests.support.stochastic_faults import STOCHASTIC_DESIGNS, STOCHASTIC_FAULTS, STOCHASTIC_RUN_FAULTS
+from tests.support.stochastic_faults import STOCHASTIC_DESIGNS, STOCHASTIC_FAULTS
 
 
 def steps_of(spec):
@@ -62,6 +60,27 @@ def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
             np.testing.assert_array_equal(other[key], found[0][key], err_msg=key)
 
 
-CONTRACTS = STOCHASTIC_SHAPES | {
-    "many-groups": node_design(sizes=(2, 33, 3), lanes=4, periods=(1, 16, 16), kinds=(Stochastic(1), DENSE), **STOCHASTIC_ACTIVATIONS)
-}
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("both", "parts"))) for name in STOCHASTIC_SHAPES])
+def test_presentations_take_the_cycles_of_the_contract(name):
+    test_contract.check(STOCHASTIC_SHAPES[name], 4)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name == "one-layer")) for name in STOCHASTIC_SHAPES])
+def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
+    test_contract.check(two_multipliers(STOCHASTIC_SHAPES[name]), 4)
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, id=fault.name, marks=slow_unless(fault in STOCHASTIC_FAULTS[5:7])) for fault in STOCHASTIC_FAULTS]
+)
+def test_a_planted_fault_is_a_mismatch(fault, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    spec = STOCHASTIC_DESIGNS[fault.design]
+    with pytest.raises(AssertionError, match="step"):
+        check(spec, steps=steps_of(spec))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({fault.design for fault in STOCHASTIC_FAULTS}))
+def test_without_a_fault_nothing_differs(name):
+    check(STOCHASTIC_DESIGNS[name], steps=steps_of(STOCHASTIC_DESIGNS[name]))
