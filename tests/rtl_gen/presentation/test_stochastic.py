@@ -2,12 +2,15 @@
 
 import random
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
 
 from tests.rtl_gen.presentation import test_contract
 from tests.rtl_gen.presentation.test_core import check, shown_by_the_core
+from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
+from tests.support.core_bench import run_bench
 from tests.support.faults import planted
 from tests.support.marks import LONG, long_unless, slow_unless
 from tests.support.node_designs import single_port, two_multipliers
@@ -84,3 +87,38 @@ def test_a_planted_fault_is_a_mismatch(fault, monkeypatch):
 @pytest.mark.parametrize("name", sorted({fault.design for fault in STOCHASTIC_FAULTS}))
 def test_without_a_fault_nothing_differs(name):
     check(STOCHASTIC_DESIGNS[name], steps=steps_of(STOCHASTIC_DESIGNS[name]))
+
+
+class SceneOfParts(Scene):
+    """A core and its model whose events are compared by their signatures, and what they leave by the registers and memories.
+
+    A probe's part is not told by its factors m, which may all be 0.
+    """
+
+    def run(self, scenario, **options):
+        """Run a scenario after both have been set up."""
+
+        async def whole(bench):
+            await bench.act(self.model, lambda model: model.prepare())
+            await scenario(bench)
+            await bench.act(self.model, lambda model: model.check_registers())
+
+        run_bench(self.spec, whole, self.words, **options)
+        assert self.model.history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["parts", pytest.param("parts-two-sided", marks=LONG)])
+def test_probes_of_parts_may_be_interrupted(name):
+    scene, opened = SceneOfParts(name, spec=STOCHASTIC_SHAPES[name]), []
+
+    async def scenario(bench):
+        for delay, action in zip(range(40, 400, 29), cycle((None, "check", "load", None, "infer", "restart")), strict=False):
+            await scene.stop(bench, delay)
+            opened.append(np.any(scene.model.state.error_sum))
+            if action:
+                await bench.act(scene.model, ACTIONS[action](scene))
+            await bench.act(scene.model, lambda model: model.check_registers())
+
+    scene.run(scenario)
+    assert sum(opened) > 2, "presentations were open"
