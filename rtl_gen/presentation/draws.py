@@ -14,7 +14,7 @@ from rtl_gen.presentation.layouts import is_unperturbed, neuron_layout, noisy_la
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["Counts", "DrawUnit", "ThresholdStream", "draw_memory_bits", "output_latency"]
+__all__ = ["Counts", "DrawUnit", "ThresholdStream", "draw_memories", "output_latency"]
 
 
 def output_latency(spec: DesignSpec) -> int:
@@ -27,16 +27,16 @@ def drawn_neurons(spec: DesignSpec) -> int:
     return sum(spec.network.sizes[1 : noisy_layers(spec)[-1] + 2])
 
 
-def draw_memory_bits(spec: DesignSpec) -> int:
-    """Return the number of bits in the memories of thresholds, of counts, and of what counts change by in the probes of two banks."""
+def draw_memories(spec: DesignSpec) -> dict[str, tuple[int, int]]:
+    """Return depth and width of the memories of thresholds, of counts, and of what these change by in the probes of two banks, by name."""
     assert spec.thresholds is not None
     words = max(2, drawn_neurons(spec))
-    return words * (spec.thresholds.word_bits + spec.thresholds.most.bit_length()) + _changes(spec) * spec.factor_format.width
-
-
-def _changes(spec: DesignSpec) -> int:
-    """Number of words in the memory of what counts change by: for each bank of the probes, one for each number of so many bits."""
-    return 2 << (max(2, drawn_neurons(spec)) - 1).bit_length()
+    changes = 2 << (words - 1).bit_length()  # for each bank, one for each number of so many bits
+    return {
+        "thresholds": (words, spec.thresholds.word_bits),
+        "counted": (words, spec.thresholds.most.bit_length()),
+        "changes": (changes, spec.factor_format.width),
+    }
 
 
 class ThresholdStream(wiring.Component):
@@ -205,13 +205,19 @@ class DrawUnit(wiring.Component):
         """Whether a neuron is stochastic."""
         return by_layer([int(layer.kind.own_noise) for layer in self.spec.network.layers], neuron.layer)
 
+    def _memory(self, name, shape):
+        """Memory of :func:`draw_memories` with words of a shape."""
+        depth, width = draw_memories(self.spec)[name]
+        assert width == len(Signal(shape))
+        return memory.Memory(shape=shape, depth=depth, init=[], attrs=NO_READ_WRITE_CHECK)
+
     def _thresholds(self, m):
         """Register of the thresholds of a neuron, valid with its activation.
 
         They are fixed in an inference, and those of the unperturbed pass where a neuron does not draw.
         """
-        spec, word, next_one = self.spec, Signal(len(self.stream.word), name="word", reset_less=True), delayed(m, self.coming, 1, "next")
-        m.submodules.kept = store = memory.Memory(shape=len(word), depth=max(2, drawn_neurons(spec)), init=[], attrs=NO_READ_WRITE_CHECK)
+        word, next_one = Signal(len(self.stream.word), name="word", reset_less=True), delayed(m, self.coming, 1, "next")
+        m.submodules.kept = store = self._memory("thresholds", word.shape())
         read, write = store.read_port(), store.write_port()
         unperturbed = is_unperturbed(next_one.bank)
         takes = next_one.valid & self._is_noisy(next_one) & self.training & Mux(unperturbed, self.draws, next_one.active)
@@ -237,10 +243,8 @@ class DrawUnit(wiring.Component):
     def _follow_changes(self, m, neuron, count):
         """Keep the count of each neuron in the second pass of a difference, and what it changes by in the first one, by bank."""
         spec, unperturbed, takes_part = self.spec, is_unperturbed(neuron.bank), self._is_noisy(neuron) & neuron.valid
-        m.submodules.counted = counted = memory.Memory(
-            shape=count.shape(), depth=max(2, drawn_neurons(spec)), init=[], attrs=NO_READ_WRITE_CHECK
-        )
-        m.submodules.changes = changes = memory.Memory(shape=self.change.shape(), depth=_changes(spec), init=[], attrs=NO_READ_WRITE_CHECK)
+        m.submodules.counted = counted = self._memory("counted", count.shape())
+        m.submodules.changes = changes = self._memory("changes", self.change.shape())
         old, keeps, found, writes = counted.read_port(), counted.write_port(), changes.read_port(), changes.write_port()
         # Of a two-sided difference, the pass with +sΔ comes first.
         earlier = ~unperturbed & ~neuron.minus if spec.two_sided else unperturbed

@@ -8,7 +8,7 @@ from typing import Any
 from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.presentation.core import NodeCore
-from rtl_gen.presentation.draws import DrawUnit, draw_memory_bits, output_latency
+from rtl_gen.presentation.draws import DrawUnit, draw_memories, output_latency
 from rtl_gen.presentation.factors import FactorErrorUnit, random_error_unit
 from rtl_gen.presentation.layouts import overtakes
 from rtl_gen.slot import delayed, in_last_layer
@@ -35,7 +35,7 @@ class RandomCore(NodeCore):
     @staticmethod
     def own_memory_bits(spec: DesignSpec) -> int:
         """Number of bits in the memories of :class:`~rtl_gen.presentation.core.NodeCore`, and in those of thresholds and counts."""
-        return NodeCore.own_memory_bits(spec) + draw_memory_bits(spec)
+        return NodeCore.own_memory_bits(spec) + sum(depth * width for depth, width in draw_memories(spec).values())
 
     def _blocks(self) -> dict[str, Any]:
         """See :class:`~rtl_gen.presentation.core.NodeCore`."""
