@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from rtl_gen.presentation.layouts import is_unperturbed, neuron_layout, noisy_la
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["Counts", "DrawUnit", "ThresholdStream", "draw_memories", "output_latency"]
+__all__ = ["Counts", "DrawUnit", "ThresholdStream", "draw_memories", "keeps_thresholds", "output_latency"]
 
 
 def output_latency(spec: DesignSpec) -> int:
@@ -27,16 +27,29 @@ def drawn_neurons(spec: DesignSpec) -> int:
     return sum(spec.network.sizes[1 : noisy_layers(spec)[-1] + 2])
 
 
+def keeps_thresholds(spec: DesignSpec) -> bool:
+    """Return whether a neuron may have the thresholds of the unperturbed pass, and another activation than there.
+
+    That is so behind neurons that are perturbed while its own sign is 0. Elsewhere a neuron that does not draw has the count that it had.
+    """
+    last, parts = noisy_layers(spec)[-1], spec.round.parts
+    return (0 in spec.code.values and last > 0) or (spec.in_parts and last > parts[0].last)
+
+
 def draw_memories(spec: DesignSpec) -> dict[str, tuple[int, int]]:
-    """Return depth and width of the memories of thresholds, of counts, and of what these change by in the probes of two banks, by name."""
+    """Return depth and width of the memories of a :class:`DrawUnit`, by name.
+
+    They are those of the thresholds of the unperturbed pass, or of its counts; of the counts of the first pass of a difference, which is
+    the unperturbed one unless it is two-sided; and of what the counts change by in the probes of two banks.
+    """
     assert spec.thresholds is not None
     words = max(2, drawn_neurons(spec))
-    changes = 2 << (words - 1).bit_length()  # for each bank, one for each number of so many bits
-    return {
-        "thresholds": (words, spec.thresholds.word_bits),
-        "counted": (words, spec.thresholds.most.bit_length()),
-        "changes": (changes, spec.factor_format.width),
-    }
+    count = words, spec.thresholds.most.bit_length()
+    kept = {"repeated": count} if spec.two_sided else {}
+    if keeps_thresholds(spec):
+        kept = {"thresholds": (words, spec.thresholds.word_bits)}
+    # For each bank, a word for each number of so many bits.
+    return {**kept, "counted": count, "changes": (2 << (words - 1).bit_length(), spec.factor_format.width)}
 
 
 class ThresholdStream(wiring.Component):
@@ -124,8 +137,8 @@ class Counts(wiring.Component):
 class DrawUnit(wiring.Component):
     """Turns the activation of a stochastic neuron into its count, and lets the activations of others pass.
 
-    It takes words of thresholds where a neuron draws, keeps those of the unperturbed pass, and keeps what the counts of a probe change by
-    until its cost change is known.
+    It takes words of thresholds where a neuron draws. Where it does not, it has the thresholds of the unperturbed pass, which are kept, or
+    the count of that pass (:func:`keeps_thresholds`). What the counts of a probe change by is kept until its cost change is known.
 
     Parameters
     ----------
@@ -186,48 +199,75 @@ class DrawUnit(wiring.Component):
         m = Module()
         m.submodules.stream = self.stream
         m.submodules.counts = counts = Counts(self.spec)
+        word, takes = self._thresholds(m)
         m.d.comb += [
             *(self.stream.load_en.eq(self.load_en), self.stream.load.eq(self.load)),
-            *(counts.activation.eq(self.activation), counts.layer.eq(self.neuron.layer), counts.word.eq(self._thresholds(m))),
+            *(counts.activation.eq(self.activation), counts.layer.eq(self.neuron.layer), counts.word.eq(word)),
         ]
-        late = {"neuron": self.neuron, "z": self.z, "activation": self.activation, "saturated": self.saturated}
-        late = {name: delayed(m, value, self.latency, name, reset_less=name != "neuron") for name, value in late.items()}
-        neuron = late["neuron"]
+        late = {"z": self.z, "saturated": self.saturated}
+        late = {name: delayed(m, value, self.latency, name) for name, value in late.items()}
+        neuron = delayed(m, self.neuron, self.latency, "neuron", reset_less=False)
+        counted, other = self._is_noisy(neuron), delayed(m, self.activation, 1, "activation")
+        counted_port, repeated_port = self._kept_counts(m, neuron)
+        if not keeps_thresholds(self.spec):
+            again = delayed(m, self._is_noisy(self.neuron) & self.training & ~takes, 1, "again")
+            other, counted = Mux(again, repeated_port.data, other), counted & ~delayed(m, again, 1, "again")
         m.d.comb += [
             *(self.neuron_o.eq(neuron), self.z_o.eq(late["z"]), self.outside.eq(late["saturated"])),
-            self.y.eq(Mux(self._is_noisy(neuron), counts.count, late["activation"])),
-            self.result.eq(self.y),
+            *(self.y.eq(Mux(counted, counts.count, delayed(m, other, 1, "other"))), self.result.eq(self.y)),
         ]
-        self._follow_changes(m, neuron, counts.count)
+        self._follow_changes(m, neuron, delayed(m, counted_port.data, 2, "old"))
         return m
 
     def _is_noisy(self, neuron):
         """Whether a neuron is stochastic."""
         return by_layer([int(layer.kind.own_noise) for layer in self.spec.network.layers], neuron.layer)
 
-    def _memory(self, name, shape):
-        """Memory of :func:`draw_memories` with words of a shape."""
+    def _memory(self, name):
+        """Memory of :func:`draw_memories`, of unsigned words unless they are changes of counts."""
         depth, width = draw_memories(self.spec)[name]
-        assert width == len(Signal(shape))
+        shape = signed(width) if name == "changes" else unsigned(width)
         return memory.Memory(shape=shape, depth=depth, init=[], attrs=NO_READ_WRITE_CHECK)
 
     def _thresholds(self, m):
-        """Register of the thresholds of a neuron, valid with its activation.
+        """Register of the thresholds of a neuron, valid with its activation, and whether they are those of a new word.
 
-        They are fixed in an inference, and those of the unperturbed pass where a neuron does not draw.
+        They are fixed in an inference. Where a neuron does not draw, they are those of the unperturbed pass, or do not matter.
         """
         word, next_one = Signal(len(self.stream.word), name="word", reset_less=True), delayed(m, self.coming, 1, "next")
-        m.submodules.kept = store = self._memory("thresholds", word.shape())
-        read, write = store.read_port(), store.write_port()
         unperturbed = is_unperturbed(next_one.bank)
         takes = next_one.valid & self._is_noisy(next_one) & self.training & Mux(unperturbed, self.draws, next_one.active)
-        m.d.comb += [
-            *(self.stream.take.eq(takes), read.addr.eq(self.coming.index)),
-            *(write.addr.eq(self.neuron.index), write.data.eq(word)),
-            write.en.eq(delayed(m, takes & unperturbed, 1, "keeps", reset_less=False)),
-        ]
-        m.d.sync += word.eq(Mux(self.training, Mux(takes, self.stream.word, read.data), self._fixed(next_one.layer)))
-        return word
+        drawn = self.stream.word
+        m.d.comb += self.stream.take.eq(takes)
+        if keeps_thresholds(self.spec):
+            m.submodules.kept = store = self._memory("thresholds")
+            read, write = store.read_port(), store.write_port()
+            m.d.comb += [
+                *(read.addr.eq(self.coming.index), write.addr.eq(self.neuron.index), write.data.eq(word)),
+                write.en.eq(delayed(m, takes & unperturbed, 1, "keeps", reset_less=False)),
+            ]
+            drawn = Mux(takes, drawn, read.data)
+        m.d.sync += word.eq(Mux(self.training, drawn, self._fixed(next_one.layer)))
+        return word, delayed(m, takes, 1, "took")
+
+    def _kept_counts(self, m, neuron):
+        """Read ports of the counts of the first pass of a difference, and of the unperturbed pass; their data come a cycle after a neuron's
+        activation. The counts are written when those of ``neuron`` are known."""
+        spec, unperturbed, when = self.spec, is_unperturbed(neuron.bank), self._is_noisy(neuron) & neuron.valid
+        passes = {"counted": unperturbed, "repeated": unperturbed}
+        if spec.two_sided:  # the pass with +sΔ comes first
+            passes["counted"] = ~unperturbed & ~neuron.minus
+        ports = {}
+        for name in ("counted", "repeated"):
+            if name not in draw_memories(spec):
+                continue
+            m.submodules[name] = store = self._memory(name)
+            ports[name], write = store.read_port(), store.write_port()
+            m.d.comb += [
+                *(ports[name].addr.eq(self.neuron.index), write.addr.eq(neuron.index), write.data.eq(self.y)),
+                write.en.eq(when & passes[name]),
+            ]
+        return ports["counted"], ports.get("repeated", ports["counted"])
 
     def _fixed(self, layer):
         """Thresholds of an inference of a neuron of a layer."""
@@ -240,24 +280,18 @@ class DrawUnit(wiring.Component):
         words = [Const(found.get(number, others), spec.thresholds.word_bits) for number in range(len(spec.network.layers))]
         return Array(words)[layer] if len(set(found.values())) > 1 else words[0]
 
-    def _follow_changes(self, m, neuron, count):
-        """Keep the count of each neuron in the second pass of a difference, and what it changes by in the first one, by bank."""
-        spec, unperturbed, takes_part = self.spec, is_unperturbed(neuron.bank), self._is_noisy(neuron) & neuron.valid
-        m.submodules.counted = counted = self._memory("counted", count.shape())
-        m.submodules.changes = changes = self._memory("changes", self.change.shape())
-        old, keeps, found, writes = counted.read_port(), counted.write_port(), changes.read_port(), changes.write_port()
-        # Of a two-sided difference, the pass with +sΔ comes first.
-        earlier = ~unperturbed & ~neuron.minus if spec.two_sided else unperturbed
-        later = neuron.minus if spec.two_sided else ~unperturbed
-        following, new = delayed(m, neuron, 1, "changed"), delayed(m, count, 1, "count")
-        index = following.index[: len(old.addr)]
-        difference = old.data - new if spec.two_sided else new - old.data
-        swept = Signal()
+    def _follow_changes(self, m, neuron, old):
+        """Keep what each count changes by, by bank; ``old`` is that of the first pass, a cycle later than ``neuron``."""
+        m.submodules.changes = changes = self._memory("changes")
+        found, writes = changes.read_port(), changes.write_port()
+        later = neuron.minus if self.spec.two_sided else ~is_unperturbed(neuron.bank)
+        following, new = delayed(m, neuron, 1, "changed"), delayed(m, self.y[: len(old)], 1, "new")
+        difference = old - new if self.spec.two_sided else new - old
+        swept, places = Signal(), len(found.addr) - 1
         with m.If(self.sweep_begin):
             m.d.sync += swept.eq(self.sweep_bank)
         m.d.comb += [
-            *(old.addr.eq(neuron.index), keeps.addr.eq(neuron.index), keeps.data.eq(count), keeps.en.eq(takes_part & earlier)),
-            *(writes.addr.eq(Cat(index, following.bank[0])), writes.data.eq(difference)),
-            writes.en.eq(delayed(m, takes_part & later, 1, "writes", reset_less=False)),
-            *(found.addr.eq(Cat(self.sweep_index[: len(old.addr)], swept)), self.change.eq(found.data)),
+            *(writes.addr.eq(Cat(following.index[:places], following.bank[0])), writes.data.eq(difference)),
+            writes.en.eq(delayed(m, self._is_noisy(neuron) & neuron.valid & later, 1, "writes", reset_less=False)),
+            *(found.addr.eq(Cat(self.sweep_index[:places], swept)), self.change.eq(found.data)),
         ]

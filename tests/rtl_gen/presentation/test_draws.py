@@ -10,8 +10,8 @@ import pytest
 from python_ref.spec.activations import Activation
 from python_ref.spec.layers import DENSE, Stochastic
 from python_ref.spec.number import Fixed
-from python_ref.spec.perturbation import WalshCode
-from rtl_gen.presentation.draws import Counts, DrawUnit, ThresholdStream
+from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode
+from rtl_gen.presentation.draws import Counts, DrawUnit, ThresholdStream, keeps_thresholds
 from rtl_gen.presentation.factors import FactorErrorUnit
 from tests.rtl_gen.presentation.slots import drive
 from tests.support.bench import cycles
@@ -70,12 +70,18 @@ def test_counts_are_of_the_thresholds_of_the_layer_below_the_activation():
     assert found[200:] == [int(Fraction(8 * activation, 128) + Fraction(1, 2)) for activation in range(129)]
 
 
+@pytest.mark.parametrize("code", [SequentialCode(), LfsrCode()], ids=["thresholds kept", "counts kept"])
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_outputs_and_what_they_change_by(two_sided):
-    """Passes of a dense and a stochastic layer, some of whose neurons are not active, in any banks; a pass is repeated, one is inferred."""
-    spec = design(None, 4, two_sided=two_sided)
+def test_outputs_and_what_they_change_by(two_sided, code):
+    """Passes of a dense and a stochastic layer, some of whose neurons are not active, in any banks; a pass is repeated, one is inferred.
+
+    With the code one neuron is perturbed at a time, so that activations behind it change; with the other one counts are kept.
+    """
+    spec = design(None, 4, two_sided=two_sided, code=code)
+    keeps = keeps_thresholds(spec)
+    assert keeps == code.single
     block, rng, words = DrawUnit(spec), random.Random(int(two_sided)), Stream(4 * BITS, SEED, "draws")
-    number, kept, counted = 0, {}, {}
+    number, kept, repeated, counted = 0, {}, {}, {}
     fed, expected, sweeps = [], [], []
 
     def draw():
@@ -101,7 +107,11 @@ def test_outputs_and_what_they_change_by(two_sided):
             if training and bank == 2:
                 kept[index] = thresholds
             count = sum(activation > u for u in thresholds)
+            if training and not keeps and not active and not (bank == 2 and draws):
+                count = repeated[index]
             expected.append(count)
+            if bank == 2:
+                repeated[index] = count
             if bank == (0 if two_sided else 2) and not minus:
                 counted[index] = count
             elif bank != 2:
