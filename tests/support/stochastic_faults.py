@@ -18,7 +18,7 @@ STOCHASTIC_DESIGNS: dict[str, DesignSpec] = {
     "both": node_design(sizes=(3, 4, 2), kinds=(Stochastic(2), Stochastic(4)), **_SIGMOID),
     "first": node_design(sizes=(3, 4, 2), kinds=(Stochastic(4), DENSE), **_SIGMOID),
     "sequential": node_design(sizes=(3, 3, 2), kinds=(Stochastic(4), Stochastic(4)), code=SequentialCode(), periods=(1, 5, 5), **_SIGMOID),
-    "parts": STOCHASTIC_SHAPES["parts"],
+    "three": node_design(sizes=(3, 4, 3, 2), kinds=(Stochastic(4), DENSE, DENSE), **_SIGMOID),
     "runs": node_design(sizes=(2, 3, 2), kinds=(Stochastic(2), Stochastic(4)), periods=(1, 9, 9), **_SIGMOID),
     "runs, sequential": node_design(
         sizes=(2, 2, 2), kinds=(Stochastic(1), Stochastic(4)), code=SequentialCode(), periods=(1, 8, 8), two_sided=True, **_SIGMOID
@@ -52,12 +52,19 @@ STOCHASTIC_FAULTS = (
         "self.draws, 0",
         "first",
     ),
-    Fault("m with the wrong sign", f"{_UNIT}._follow_changes", "else new - old.data", "else old.data - new", "first"),
+    Fault(
+        "thresholds are kept of all neurons but the first",
+        f"{_UNIT}._thresholds",
+        "takes & unperturbed, 1",
+        "takes & unperturbed & (next_one.index != 3), 1",
+        "sequential",
+    ),
+    Fault("m with the wrong sign", f"{_UNIT}._follow_changes", "else new - old", "else old - new", "first"),
     Fault(
         "both banks share their changes",
         f"{_UNIT}._follow_changes",
-        "Cat(self.sweep_index[: len(old.addr)], swept)",
-        "Cat(self.sweep_index[: len(old.addr)], 0)",
+        "Cat(self.sweep_index[:places], swept)",
+        "Cat(self.sweep_index[:places], 0)",
         "first",
     ),
     Fault(
@@ -89,7 +96,7 @@ STOCHASTIC_FAULTS = (
         "presentation.operands:hidden_operands",
         "not spec.network.random",
         "True",
-        "both",
+        "three",
     ),
 )
 """Faults that a run shows."""
@@ -98,12 +105,6 @@ STOCHASTIC_RUN_FAULTS = (
     Fault("a repeated unperturbed pass draws again", f"{_UNIT}._thresholds", "Mux(unperturbed, self.draws,", "Mux(unperturbed, 1,", "runs"),
     Fault("an inference has random thresholds", f"{_UNIT}._thresholds", "word.eq(Mux(self.training, ", "word.eq(Mux(1, ", "runs"),
     Fault("an inference draws", f"{_UNIT}._thresholds", " & self.training & ", " & ", "runs"),
-    Fault(
-        "thresholds of the pass before a load are kept",
-        f"{_UNIT}._thresholds",
-        'write.en.eq(delayed(m, takes & unperturbed, 1, "keeps", reset_less=False))',
-        'write.en.eq(delayed(m, takes & unperturbed & (self.coming.index != 0), 1, "keeps", reset_less=False))',
-        "runs",
-    ),
+    Fault("a repeated unperturbed pass counts again", f"{_UNIT}.elaborate", "self.training & ~takes, 1", "0, 1", "runs"),
 )
 """Faults that only an interrupted run shows."""
