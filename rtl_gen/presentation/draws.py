@@ -65,7 +65,7 @@ class ThresholdStream(wiring.Component):
     take : In(1)
         Strobe: the word is taken, so that the next one follows in the next cycle.
     word : Out(spec.thresholds.word_bits)
-        The next word.
+        The word that the next neuron which draws takes.
     load_en, load : In(1), In(load_width)
         Strobe and bits to shift into the top of the state; ``load`` must be stable in the next cycle as well.
 
@@ -104,7 +104,7 @@ class Counts(wiring.Component):
     activation, layer : In
         Raw activation of a neuron, and the number of its layer.
     word : In(spec.thresholds.word_bits)
-        Its thresholds.
+        Thresholds of the neuron, the first one lowest, as a word of :class:`ThresholdStream`.
     count : Out(unsigned)
         Number of those of the layer's N thresholds that are below the activation, two cycles later.
     """
