@@ -8,7 +8,6 @@ from python_ref.spec.layers import DENSE, Stochastic
 from python_ref.spec.perturbation import SequentialCode
 from tests.support.faults import Fault
 from tests.support.node_designs import node_design
-from tests.support.stochastic_designs import STOCHASTIC_SHAPES
 
 __all__ = ["STOCHASTIC_DESIGNS", "STOCHASTIC_FAULTS", "STOCHASTIC_RUN_FAULTS"]
 
