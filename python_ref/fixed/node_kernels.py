@@ -396,8 +396,8 @@ def clear(values):
 
 @_compiled
 def run_probes(
-    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, chance, due, inputs, targets, indices, signs, exponent, packed,
-    n, counters, limits, costs, changes, judged, registers, signatures, shown, tally,
+    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, chance, due, inputs, targets, indices, signs, exponent,
+    packed, n, counters, limits, costs, changes, judged, registers, signatures, shown, tally,
 ):  # fmt: skip
     """Run as many steps of node perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 

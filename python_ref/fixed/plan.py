@@ -18,8 +18,8 @@ from python_ref.spec.probes import COUNTERS
 from python_ref.spec.tables import activation_table
 
 __all__ = [
-    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "NOISE", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
-    "describe", "machine_plan", "records", "working_type",
+    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "NOISE", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces",
+    "Plan", "Rule", "describe", "machine_plan", "records", "working_type",
 ]  # fmt: skip
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)

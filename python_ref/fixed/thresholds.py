@@ -61,7 +61,7 @@ class ThresholdSource:
         return self._stream.packed(first * bits, count * bits)
 
     def none(self) -> np.ndarray:
-        """Return thresholds (int64, shape (neurons, N)) before any are drawn: above all activations; no column without stochastic neurons."""
+        """Return the thresholds before any are drawn, above all activations (int64, shape (neurons, N)); without any, N is 0."""
         most = 0 if self.spec.thresholds is None else self.spec.thresholds.most
         return np.full((self.spec.network.n_neurons, most), self.spec.formats.activation.max, dtype=np.int64)
 

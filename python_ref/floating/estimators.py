@@ -44,8 +44,8 @@ Instrument = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """Current unperturbed measurement: C of each sample (shape (B,)), the trace and the outputs of the pass if available, and the thresholds
-    of nodes with random outputs."""
+    """Current unperturbed measurement: C of each sample (shape (B,)), the trace and the outputs of the pass if available, and the
+    thresholds of nodes with random outputs."""
 
     costs: np.ndarray
     trace: Any = None
@@ -389,8 +389,8 @@ class OwnNoise(NodePerturbation):
     """Node perturbation of a network with stochastic layers, whose nodes learn from their own noise.
 
     A perturbation draws the outputs of those of their nodes again whose s is not 0, and adds nothing to their pre-activations. Their error
-    is m·C̃/2, m the difference of the two counts of draws: the mean of m·C̃ is 2·p·(1 − p)·∂C/∂p for the probability p, which for the logistic
-    function is 2·∂C/∂z. The other nodes have sΔ and s·C̃/Δ, as in :class:`NodePerturbation`, and so do the parameters of this class.
+    is m·C̃/2, m the difference of the two counts of draws: the mean of m·C̃ is 2·p·(1 − p)·∂C/∂p for the probability p, which for the
+    logistic function is 2·∂C/∂z. The other nodes have sΔ and s·C̃/Δ, as in :class:`NodePerturbation`, whose parameters this class has.
     """
 
     network: Random

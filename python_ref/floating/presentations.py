@@ -141,8 +141,9 @@ def train(
     gradient, memory, rows = np.zeros_like(theta), learned.initial(theta), list[tuple[float, ...]]()
     n = updates = evaluations = judged = right = 0
     cost, presented = 0.0, None
-    net = replace(network(spec), seed=seed) if spec.network.random else network(spec)
-    begin = _RandomPresentation if spec.network.random else _Presentation
+    net, begin = network(spec), _Presentation
+    if isinstance(net, Random):
+        net, begin = replace(net, seed=seed), _RandomPresentation
     while n < steps:
         if presented is None:
             row = order.indices(n // periods[0], 1)

@@ -77,7 +77,7 @@ class Random(Sequential):
         return np.concatenate(outputs) * self.draws[:, None]
 
     def redraw(self, thresholds: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Return thresholds (shape (N, draws, 1 or B)) of a batch, drawn again for the nodes ``which`` of its samples (bool, shape (N, B))."""
+        """Return thresholds (shape (N, draws, 1 or B)), drawn again for the nodes ``which`` of the samples (bool, shape (N, B))."""
         found = np.repeat(thresholds, which.shape[1], axis=2) if thresholds.shape[2] == 1 else thresholds.copy()
         node, sample = np.nonzero(which & (self.draws > 0)[:, None])
         found[node, :, sample] = self._generator.random((len(node), thresholds.shape[1]))

@@ -98,8 +98,8 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         it, or the outputs.
         There are two more events:
 
-        correlation : once per neuron and step, in order: s, or m of a stochastic neuron, and E after this step; in incremental probes of the
-        perturbed neuron alone.
+        correlation : once per neuron and step, in order: s, or m of a stochastic neuron, and E after this step; in incremental probes of
+        the perturbed neuron alone.
         error : once per neuron and presentation that ends, in order: err.
 
         In a network with state, the passes of a step do not overlap, so that a neuron has no bank. The event neuron comes once per

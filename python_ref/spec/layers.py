@@ -19,7 +19,20 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Fixed
 
-__all__ = ["DENSE", "DERIVED_BLOCK", "LAYER_KINDS", "SPIKE", "Dense", "LayerKind", "Leaky", "Lif", "Sparse", "Stochastic", "drawn_lists"]
+__all__ = [
+    "DENSE",
+    "DERIVED_BLOCK",
+    "LAYER_KINDS",
+    "MOST_WORD_BITS",
+    "SPIKE",
+    "Dense",
+    "LayerKind",
+    "Leaky",
+    "Lif",
+    "Sparse",
+    "Stochastic",
+    "drawn_lists",
+]
 
 DERIVED_BLOCK = 8
 """Number of neurons of a block of a sparse layer that gives none: 1, 2, 4 and 8 lanes divide it."""
@@ -462,15 +475,15 @@ class Stochastic(LayerKind):
             raise DesignError(key, activation.value, reason, f"Write {listed}, or take the layer without its kind.")
 
     def check_activation_format(self, number: int, form: Fixed) -> None:
-        """Refuse a format without room for the middles of N parts, or with more bits than a word of thresholds has; see :class:`LayerKind`."""
+        """Refuse a format without room for the middles of N parts, or whose thresholds exceed a word; see :class:`LayerKind`."""
         least, most = 1 + self._log2, MOST_WORD_BITS // self.draws
         if form.fraction_bits < least:
             reason = f"layer {number} has {self.draws} draws, whose fixed thresholds need {least} fraction bits"
             raise DesignError("formats.activation", str(form), reason, f"Take at least {least} fraction bits, or fewer draws.")
         if form.fraction_bits > most:
             reason = f"layer {number} draws {self.draws} thresholds of {form.fraction_bits} bits, and a word has {MOST_WORD_BITS}"
-            fits = f"{'S' if form.signed else 'U'}Q{form.integer_bits}.{most}"
-            raise DesignError("formats.activation", str(form), reason, f"Take at most {most} fraction bits, such as '{fits}', or fewer draws.")
+            remedy = f"Take at most {most} fraction bits, such as '{Fixed(form.signed, form.integer_bits, most)}', or fewer draws."
+            raise DesignError("formats.activation", str(form), reason, remedy)
 
     @property
     def _log2(self) -> int:
@@ -485,7 +498,7 @@ class Stochastic(LayerKind):
         return -self.draws, self.draws
 
     def error_offset(self, amplitude_log2: int, two_sided: bool) -> int:
-        """Return log₂Δ − 1, or log₂Δ if the difference is two-sided: the mean of C̃ times the difference of two counts is 2·p·(1 − p)·∂C/∂p."""
+        """Return log₂Δ − 1, or log₂Δ if the difference is two-sided; the mean of C̃ times a difference of counts is 2·p·(1 − p)·∂C/∂p."""
         return amplitude_log2 if two_sided else amplitude_log2 - 1
 
 

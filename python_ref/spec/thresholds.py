@@ -26,7 +26,7 @@ def check_random(network: Network, perturbation: Perturbation) -> None:
     """
     if network.random and perturbation.kind is not Kind.NODE:
         number = 1 + next(number for number, layer in enumerate(network.layers) if layer.kind.own_noise)
-        reason = f"layer {number} is {network.layers[number - 1].kind.name}: its neurons learn from draws of their outputs, not from weights"
+        reason = f"layer {number} is {network.layers[number - 1].kind.name}, and its neurons learn from draws of their outputs"
         raise DesignError("perturbation.kind", perturbation.kind.value, reason, 'Write kind = "node", or leave it out.')
 
 
