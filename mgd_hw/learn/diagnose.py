@@ -34,6 +34,7 @@ from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Rounding
 from python_ref.spec.probes import COUNTERS
 
