@@ -24,6 +24,7 @@ from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, load_streams, sign_source
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.core import NodeCore
+from rtl_gen.presentation.random_core import RandomCore
 from rtl_gen.probe import event_layouts
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.series.core import SeriesCore
@@ -458,12 +459,13 @@ class Core(wiring.Component):
             ]
 
 
-_CORES: dict[MachineKind, type[Core] | type[NodeCore]] = {
-    MachineKind.WEIGHT: Core,
-    MachineKind.NODE: NodeCore,
-    MachineKind.SERIES: SeriesCore,
+_CORES: dict[tuple[MachineKind, bool], type[Core] | type[NodeCore]] = {
+    (MachineKind.WEIGHT, False): Core,
+    (MachineKind.NODE, False): NodeCore,
+    (MachineKind.NODE, True): RandomCore,
+    (MachineKind.SERIES, False): SeriesCore,
 }
-"""The class of the core of each machine."""
+"""The class of the core of each machine, and of a network with or without random outputs."""
 
 
 def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
@@ -476,9 +478,10 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     """
     if not isinstance(spec, DesignSpec):
         raise unknown("Design", spec, "rtl_gen.core.core_class")
-    if spec.machine not in _CORES:
+    kind = spec.machine, spec.network.random
+    if kind not in _CORES:
         raise unknown("Machine", spec.machine, "rtl_gen.core._CORES")
-    return _CORES[spec.machine]
+    return _CORES[kind]
 
 
 def core_of(spec: DesignSpec, *, starved_port: bool = False) -> Core | NodeCore:

@@ -229,7 +229,7 @@ def load_streams(m: Module, spec: LearningSpec, host: Any, streams: Sequence[Any
     host : HostPort
         Host port, which gives the words of the states and the strobe that restarts.
     streams : sequence of Component
-        The source of signs, and after it that of the rounding noise if there is one.
+        The source of signs, and after it those of the rounding noise and of thresholds, if there are such.
     """
     m.submodules.state_loader = loader = StateLoader(sum(stream_widths(spec)))
     m.d.comb += [

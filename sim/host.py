@@ -111,6 +111,8 @@ def seed_words(spec: LearningSpec, seed: int | None = None, step: int = 0) -> li
     drawn = [(generator, p * spec.draws) for generator in spec.sign_generators]
     if spec.stochastic_bits:
         drawn.append((stochastic_generator(spec.stochastic_bits), update * spec.rounding_words))
+    if isinstance(spec, DesignSpec) and spec.thresholds:
+        drawn.append((spec.thresholds.generator, spec.threshold_words(step)))
     beats, widths = stream_beats(spec), stream_widths(spec)
     columns = [spec.code.phase(p, spec.quantities) << (beats - 1) * widths[0]]
     for generator, draws in drawn:

@@ -165,10 +165,13 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
 
 def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
-    """Memories that only a core of node perturbation without frames has: the kept pre-activations, and those of probes."""
+    """Memories that only a core of node perturbation without frames has: the kept pre-activations, those of probes and of draws."""
+    from rtl_gen.presentation.draws import draw_memories
     from rtl_gen.presentation.neurons import kept_words
 
-    return (CoreMemory("kept", kept_words(spec), spec.accumulator_width), *_of_probes(spec))
+    drawn = draw_memories(spec).items() if spec.network.random else ()
+    kept = CoreMemory("kept", kept_words(spec), spec.accumulator_width)
+    return (kept, *(CoreMemory(name, *size) for name, size in drawn), *_of_probes(spec))
 
 
 def _of_probes(spec: DesignSpec) -> tuple[CoreMemory, ...]:

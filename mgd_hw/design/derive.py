@@ -22,6 +22,7 @@ from mgd_hw.design.given import Given
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
+from python_ref.spec.layers import DENSE, MOST_WORD_BITS
 from python_ref.spec.network import Network, Readout
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
@@ -48,6 +49,8 @@ PRESENTATIONS = 4_000
 """Presentations that a comparison trains by default, enough for the shipped tasks to be learned for the greater part."""
 
 _WHY_SEQUENTIAL = "one neuron at a time: a probe of each measures the gradient of a sample without noise"
+
+_WHY_DRAWN = "one neuron at a time: the draws of other neurons add no noise to what a probe measures"
 
 
 def design_of(given: Given, text: str) -> Design:
@@ -272,10 +275,12 @@ class _Builder(NetworkBuilder):
         scaled = data.scaling is not Scaling.NONE
         bounded = all(function.bounded for function in used)
         signed = any(function.signed for function in used) or min(data.target_values) < 0
-        activation = Fixed(signed, (2 if bounded else 4), 10)
+        fraction = min(10, MOST_WORD_BITS // max(1, *(kind.thresholds for kind in network.kinds or (DENSE,))))
+        activation = Fixed(signed, (2 if bounded else 4), fraction)
         low, high = data.target_values
         shown = " and ".join(sorted(function.value for function in used))
-        while activation.max < high * 2**10 or activation.min > low * 2**10:
+        shown += "" if fraction == 10 else f", whose thresholds have {MOST_WORD_BITS} bits together"
+        while activation.max < high * 2**fraction or activation.min > low * 2**fraction:
             activation = replace(activation, integer_bits=activation.integer_bits + 1)
         if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
             shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
@@ -320,7 +325,7 @@ class _Builder(NetworkBuilder):
         if network.framed:
             code = self.series_code(network, hold)
         elif self.probes and parts is None:
-            code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
+            code = str(self.get("perturbation.code", "sequential", _WHY_DRAWN if network.random else _WHY_SEQUENTIAL))
         else:
             code = str(self.get("perturbation.code", "lfsr", None if parts is None else "learning.parts: neurons are perturbed together"))
         return Perturbation(

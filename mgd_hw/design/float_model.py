@@ -115,18 +115,20 @@ def _code(design: Design, seed: int) -> Code:
 
 def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
     from python_ref.floating import of_design
-    from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.floating.estimators import NodePerturbation, OwnNoise, WeightPerturbation
+    from python_ref.floating.stochastic import Random
 
     spec, float_only = design.spec, design.float_only
     more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, float_only.layerwise, float_only.repeats)
-    if spec.node and not float_only.requests:  # parts take turns, as in hardware
-        turns = of_design.in_turn(spec)
-        return NodePerturbation(network(design), objective(design), *more, parts=float_only.parts if turns else None, in_turn=turns)
-    if spec.node:
-        return NodePerturbation(
-            network(design), objective(design), *more, skip_dead_nodes=float_only.skip_dead_nodes, parts=float_only.parts
-        )
-    return WeightPerturbation(problem, *more, groups=float_only.groups, parts=float_only.parts)
+    if not spec.node:
+        return WeightPerturbation(problem, *more, groups=float_only.groups, parts=float_only.parts)
+    turns, net = of_design.in_turn(spec), network(design)
+    taken: dict[str, Any] = {"skip_dead_nodes": float_only.skip_dead_nodes, "parts": float_only.parts}
+    if not float_only.requests:  # parts take turns, as in hardware
+        taken = {"parts": float_only.parts if turns else None, "in_turn": turns}
+    if isinstance(net, Random):
+        return OwnNoise(net, objective(design), *more, **taken)
+    return NodePerturbation(net, objective(design), *more, **taken)
 
 
 def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:

@@ -256,7 +256,7 @@ def build(
         described = top_manifest(design.spec, made.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         cost = None
-        if isinstance(design, Design) and not design.spec.series:  # of which there is no core without learning
+        if isinstance(design, Design) and not (design.spec.series or design.spec.network.random):  # a core without learning has neither
             cost, made.seconds["learning cost"] = _learning_cost(design.spec, on.part, folder / "learning", progress)
         result = _result(design.spec, made, cost, directory, time.perf_counter() - began)
         write_json(folder / "build.json", result)

@@ -34,6 +34,7 @@ from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Rounding
 from python_ref.spec.probes import COUNTERS
 
@@ -200,9 +201,13 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: 
     Raises
     ------
     Refusal
-        If the samples cannot be loaded, or the directory cannot be written to.
+        If the network has stochastic neurons, the samples cannot be loaded, or the directory cannot be written to.
     """
     design = read(design)
+    if design.spec.network.random:
+        reason = "what is diagnosed is the change of C by Δ, and stochastic neurons learn from draws of their outputs instead"
+        remedy = "'mgd-hw compare' tells how well its gradient agrees with the true one, and how often values saturate."
+        raise Refusal(reason, remedy, file=design.path, key="network.layers")
     directory = results_directory(out, design.name)
     data = load_design(design, progress=progress)
     if design.spec.series and not design.float_only.requests:

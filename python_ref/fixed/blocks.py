@@ -14,7 +14,7 @@ import numpy as np
 
 from python_ref.datasets import SampleOrder
 from python_ref.fixed.kernels import Shown, rule_of, run_steps
-from python_ref.fixed.node_kernels import ShownProbes, run_probes
+from python_ref.fixed.node_kernels import Chance, ShownProbes, run_probes
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.plan import Net, Plan, Rule, describe, working_type
 from python_ref.fixed.series_kernels import Room, ShownSeries, outputs_of, run_series
@@ -22,6 +22,7 @@ from python_ref.fixed.series_plan import SeriesNet, describe_series, operand_typ
 from python_ref.fixed.signature import INITIAL
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, State, known_signature
 from python_ref.fixed.tally import Tally
+from python_ref.fixed.thresholds import threshold_source
 from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
@@ -109,8 +110,9 @@ class Machine(ABC):
         self.n, self.updates, self.due = state.steps, state.updates, state.due
         self.rate_changes = spec.exponent_changes
         shown = 8 * values_per_step(spec) if observe else 0
-        plan = self.plan
+        plan, random = self.plan, spec.thresholds
         bytes_per_step = max(40 + shown, spec.quantities / plan.tau_p, plan.update_words * plan.word_bits / plan.tau_t / 8)
+        bytes_per_step = max(bytes_per_step, spec.passes * random.per_pass * random.word_bits / 8 if random else 0)
         self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
 
     def _describe(self) -> tuple[Net | SeriesNet, Plan, Rule]:
@@ -234,13 +236,40 @@ class WeightMachine(Machine):
 class NodeMachine(Machine):
     """A machine that perturbs neurons."""
 
+    def __init__(self, spec: DesignSpec, state: State, *arguments: Any) -> None:
+        super().__init__(spec, state, *arguments)
+        self.source = threshold_source(spec, state.seed)
+        kept = state.baseline.thresholds if spec.thresholds else self.source.none()
+        self.drawn, self.thresholds = state.drawn, kept.astype(self.kind)
+
+    def state(self) -> State:
+        """Return the state between two steps, as in the one-page model."""
+        return replace(super().state(), drawn=self.drawn)
+
+    def _baseline(self) -> Pass:
+        kept = super()._baseline()
+        return replace(kept, thresholds=self.thresholds.astype(np.int64)) if self.spec.thresholds else kept
+
     def passes_of(self, steps: np.ndarray, judged: np.ndarray) -> int:
         """Return one pass of each presentation, and one or two of each probe; see :class:`Machine`."""
         return (self.spec.passes - 1) * len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0)))
 
     def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
-        state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, self.due
-        return run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
+        steps = len(results[0])
+        chance = Chance(self.source.packed(self.drawn, self._most_words(steps)), np.zeros(1, dtype=np.int64), self.thresholds)
+        state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, chance, self.due
+        updates = run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
+        self.drawn += int(chance.taken[0])
+        return updates
+
+    def _most_words(self, steps: int) -> int:
+        """Return a number of words of thresholds that the next ``steps`` steps do not exceed."""
+        spec = self.spec
+        if spec.thresholds is None:
+            return 0
+        presentations = 2 + steps // spec.schedule.sample_period + steps // spec.schedule.update_period
+        redrawn = 1 if spec.code.single else spec.thresholds.per_pass
+        return presentations * spec.thresholds.per_pass + (spec.passes - 1) * steps * redrawn
 
     def _buffers(self, steps: int) -> ShownProbes | ShownSeries:
         passes, neurons, parameters = self.spec.passes, self.spec.network.n_neurons, self.spec.network.n_parameters
@@ -254,12 +283,15 @@ class NodeMachine(Machine):
             np.empty((steps, parameters), dtype=self.kind),
             np.empty((steps, len(COUNTERS)), dtype=np.int64),
             np.empty(steps, dtype=np.int64),
+            np.empty((steps if self.spec.network.random else 0, neurons), dtype=np.int64),
         )
 
     def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
-        """Return the signs of each step of a block, which are 0 outside of the part that the step perturbs."""
+        """Return the signs of each step of a block, which are 0 outside of the part that the step perturbs, or the factors of C̃."""
         assert isinstance(shown, ShownProbes)
         assert isinstance(self.net, Net)
+        if self.spec.network.random:
+            return shown.factor
         parts, neurons = self.net.parts[shown.part], np.arange(signs.shape[1])
         return np.where((parts.begin[:, None] <= neurons) & (neurons < parts.end[:, None]), signs, 0)
 

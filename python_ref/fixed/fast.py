@@ -16,9 +16,10 @@ from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
 from python_ref.fixed.blocks import machine_of, series_outputs
 from python_ref.fixed.cost import aligned, correct, cost
-from python_ref.fixed.network import activate
+from python_ref.fixed.network import activate, output
 from python_ref.fixed.state import State
 from python_ref.fixed.tally import Tally
+from python_ref.fixed.thresholds import fixed_thresholds
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.trace import Header, Run, TraceWriter
@@ -76,7 +77,8 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
         for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
             layer, source = spec.network.layers[number], spec.preactivation_format(number)
             z = exact_matmul(x, layer.matrix(weights).T, source.width) + (biases << np.int64(spec.operand_format(number).fraction_bits))
-            x, saturated = activate(spec, layer.activation, z, source)
+            f, saturated = activate(spec, layer.activation, z, source)
+            x = output(spec, number, f, fixed_thresholds(spec, number))
             outside[number] += np.count_nonzero(saturated)
         found.append(x)
     neurons = np.array([layer.n_out for layer in spec.network.layers])

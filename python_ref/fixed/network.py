@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
+from python_ref.fixed.thresholds import fixed_thresholds
 from python_ref.parameters import split_parameters
 from python_ref.spec.activations import Activation, Piecewise, Tabulated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.layers import Dense, LayerKind, Sparse, Stochastic
 from python_ref.spec.number import Fixed, Overflow, cast_raw
 from python_ref.spec.tables import activation_table
 
-__all__ = ["activate", "evaluated", "forward"]
+__all__ = ["activate", "evaluated", "forward", "output"]
 
 
 def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixed) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +52,65 @@ def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.n
     return found
 
 
+def _activation(f: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """y = f(z)."""
+    return f
+
+
+def _count(f: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """c, the number of thresholds u with f(z) > u."""
+    found = np.zeros_like(f)
+    for number in range(thresholds.shape[-1]):
+        found += f > thresholds[..., number]
+    return found
+
+
+_OUTPUTS: dict[type[LayerKind], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    Dense: _activation,
+    Sparse: _activation,
+    Stochastic: _count,
+}
+"""Output of the neurons of each kind of layer without state."""
+
+
+def output(spec: DesignSpec, number: int, f: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return what the neurons of a layer without state pass on.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design that the layer belongs to.
+    number : int
+        Number of the layer, from 0.
+    f : array of int64
+        Activations of its neurons on the last axis, in ``spec.formats.activation``.
+    thresholds : array of int64
+        Thresholds of each neuron on the last axis, behind axes that fit those of ``f``.
+
+    Returns
+    -------
+    array of int64, the shape of ``f``
+        Outputs in ``spec.output_format(number)``.
+
+    Raises
+    ------
+    TypeError
+        If the model does not know the kind of the layer.
+    """
+    kind = spec.network.layers[number].kind
+    if type(kind) not in _OUTPUTS:
+        raise unknown("Kind of a layer", kind, "python_ref.fixed.network._OUTPUTS")
+    return _OUTPUTS[type(kind)](f, thresholds)
+
+
 def forward(
-    spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, *, sign: np.ndarray | None = None, direction: int = 0
+    spec: DesignSpec,
+    parameters: np.ndarray,
+    inputs: np.ndarray,
+    *,
+    sign: np.ndarray | None = None,
+    direction: int = 0,
+    thresholds: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute one pass through the network.
 
@@ -66,11 +126,13 @@ def forward(
         Signs s of the perturbed quantities; optional if ``direction`` is 0.
     direction : int
         Factor 0, +1 or −1 of the perturbation ``direction``·s·Δ.
+    thresholds : array of int64, shape (neurons, N), or None
+        Thresholds of each neuron, of which those of stochastic neurons are used; None takes the fixed ones of an inference.
 
     Returns
     -------
     (array of int64, array of int64, array of bool)
-        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and where an activation was out of range.
+        z and y of every neuron (shape (neurons,), raw, each in its layer's own format), and where an activation was out of range.
     """
     shift = np.zeros(spec.quantities, dtype=np.int64) if sign is None else direction * sign.astype(np.int64)
     if not spec.node:
@@ -79,9 +141,11 @@ def forward(
     for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
         source, layer = spec.preactivation_format(number), spec.network.layers[number]
         z = (weights * layer.operands(x)).sum(axis=1) + (biases << np.int64(spec.operand_format(number).fraction_bits))
+        own = slice(first, first + layer.n_out)
         if spec.node:
-            z = z + shift[first : first + layer.n_out] * spec.amplitude_raw(source.fraction_bits)
-        x, outside = activate(spec, layer.activation, z, source)
+            z = z + shift[own] * spec.delta(number)
+        f, outside = activate(spec, layer.activation, z, source)
+        x = output(spec, number, f, fixed_thresholds(spec, number) if thresholds is None else thresholds[own])
         z_all.append(z)
         y_all.append(x)
         beyond.append(outside)

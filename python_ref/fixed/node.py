@@ -4,6 +4,10 @@ A presentation is a longest run of steps in which neither the sample nor the par
 step is a probe of all neurons, or of those of the part whose turn it is, with the next sign vector, whose C̃ each of these neurons j
 correlates with its sign: E_j ← E_j + s_j·C̃. When the presentation ends, the error err_j = cast_error(2ᵉ·E_j) of each neuron is multiplied
 by the inputs x_i of its synapses, and moves them.
+
+A stochastic neuron, whose output is a count c of thresholds below its activation, has no sΔ. A probe draws the thresholds of those that it
+perturbs again, and correlates C̃ with what this did: E_j ← E_j + m_j·C̃, with the difference m_j of the counts of the two passes whose costs
+are subtracted, and err_j = cast_error(2^(e + o)·E_j). ``docs/design/stochastic.md`` defines it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from python_ref.fixed.learned import Learned, unmoved
 from python_ref.fixed.narrowing import narrow, saturate
 from python_ref.fixed.signature import extend_presentation
 from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, rounding_source, sign_source
+from python_ref.fixed.thresholds import threshold_source
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import probes
 
@@ -34,17 +39,24 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     turn = 0 if begins else state.probes
     vector = sign_source(spec, state.seed).signs(n // schedule.perturbation_period)
     s = spec.round.part_at(turn).within(vector.astype(np.int64))
-    kept = measure(spec, state, sample, s, 0) if begins else state.baseline
+    source, drawn, kept = threshold_source(spec, state.seed), state.drawn, state.baseline
+    if begins:
+        u, drawn = source.take(drawn, source.none(), np.ones(spec.network.n_neurons, dtype=bool))
+        kept = measure(spec, state, sample, s, 0, u)
 
-    # The probe of a part: one perturbed pass, or two.
-    probed = [measure(spec, state, sample, s, direction) for direction in ((+1, -1) if spec.two_sided else (+1,))]
-    passes = (kept, *probed)
-    difference = probed[0].cost - (probed[1] if spec.two_sided else kept).cost
+    # The probe of a part: one perturbed pass, or two. Each draws the thresholds of the stochastic neurons whose sign is not 0.
+    passes = [kept]
+    for direction in (+1, -1) if spec.two_sided else (+1,):
+        u, drawn = source.take(drawn, kept.thresholds, s != 0)
+        passes.append(measure(spec, state, sample, s, direction, u))
+    plus, minus = passes[1], passes[2] if spec.two_sided else kept
+    difference = plus.cost - minus.cost
     change, outside = narrow(difference, spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast)
     counted = {"activation": sum(each.saturated for each in passes), "cost_change": int(outside)}
 
-    # The correlation at the neurons.
-    error_sum = (0 if begins else state.error_sum) + s * change
+    # The correlation at the neurons: with the sign, or at a stochastic neuron that was drawn again with what its count did.
+    factor = np.where(spec.network.own_noise, (plus.activation - minus.activation) * (s != 0), s)
+    error_sum = (0 if begins else state.error_sum) + factor * change
 
     # The end of the presentation: each neuron's error moves its synapses.
     learned = _learn(spec, state, error_sum, kept, sample, update_due) if ends else unmoved(spec, state)
@@ -61,7 +73,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "activation": np.stack([each.activation for each in passes]),
         "cost": np.array([each.cost for each in passes]),
         "cost_change": np.array((int(change),)),
-        "sign": s,
+        "sign": factor,
         "error_sum": error_sum,
         "error": learned.error,
         "gradient": learned.gradient,
@@ -81,9 +93,10 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         error_sum=np.zeros_like(error_sum) if ends else error_sum,
         probes=0 if ends else turn + 1,
         counters=observed["counter"],
+        drawn=drawn,
     )
     if spec.hardware.signature:
-        signature = extend_presentation(spec, known_signature(state.signature), observed, begins, ends)
+        signature = extend_presentation(spec, known_signature(state.signature), observed, s, begins, ends)
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 
@@ -96,8 +109,12 @@ def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sa
     """
     gradient, optimizer, parameters, cast = state.gradient, state.optimizer, state.parameters, spec.formats.weight_cast
     word = rounding_source(spec, state.seed).words(state.updates)[spec.layout.parameter_place]
-    scaled = spec.error_sum_format.scaled(spec.gradient_exponent_at(state.steps))
-    error, outside = narrow(error_sum, scaled, spec.error_format, spec.formats.error_cast)
+    narrowed, first, e = [], 0, spec.gradient_exponent_at(state.steps)
+    for number, layer in enumerate(spec.network.layers):
+        scaled = spec.error_sum_format.scaled(e + spec.error_offset(number))
+        narrowed.append(narrow(error_sum[first : first + layer.n_out], scaled, spec.error_format, spec.formats.error_cast))
+        first += layer.n_out
+    error, outside = (np.concatenate(parts) for parts in zip(*narrowed, strict=True))
     saturated = {"error": int(np.count_nonzero(outside))}
     products = _products(spec, error, kept, sample)
     if spec.direct_update:

@@ -2,7 +2,8 @@
 
 Import this module only where it is used, since it imports numba. A probe starts from the pre-activations of the unperturbed pass,
 z± = z₀ ± sΔ in the first layer of its part, so that it computes only the layers behind. An incremental probe of neuron j adds
-W_j·(y_j± − y_j) to the pre-activations of the next layer, and computes the layers behind that one.
+W_j·(y_j± − y_j) to the pre-activations of the next layer, and computes the layers behind that one. The activations of a stochastic layer
+become counts of the thresholds below them, and their words come one after the other from a packed stream.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from python_ref.fixed.tally import ERROR, INPUT, ROUNDED
 from python_ref.fixed.tally_kernels import tally_update
 from python_ref.spec.probes import COUNTERS
 
-__all__ = ["ShownProbes", "clear", "correlate", "draw", "narrow_errors", "run_probes", "sign_words"]
+__all__ = ["Chance", "ShownProbes", "clear", "correlate", "draw", "narrow_errors", "run_probes", "sign_words"]
 
 _UPDATES, _WRITES, _CHANGED, _ACTIVATION, _ERROR, _GRADIENT, _UPDATE, _WEIGHT = (
     COUNTERS.index(name)
@@ -62,19 +63,75 @@ class ShownProbes(NamedTuple):
     counter: np.ndarray
     part: np.ndarray
     """Number of the part that each step perturbs."""
+    factor: np.ndarray
+    """What C̃ is multiplied with at each neuron in each step; no rows without stochastic neurons."""
+
+
+class Chance(NamedTuple):
+    """The thresholds of a run with stochastic neurons; the arrays are empty without them."""
+
+    packed: np.ndarray
+    """The stream of words from the first one of a block of steps on (uint64)."""
+    taken: np.ndarray
+    """Number of words that the block has taken so far (int64, shape (1,))."""
+    kept: np.ndarray
+    """Thresholds of the unperturbed pass (shape (neurons, N), in the type of the activations)."""
 
 
 _compiled = compiled(error_model="numpy")
 
 
 @_compiled
-def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all):
+def _count(net, plan, number, s, direction, chance, y):
+    """Replace the activations of a stochastic layer by their counts; the unperturbed pass draws all thresholds and keeps them, and a probe
+    draws those of the neurons whose sign is not 0."""
+    first, draws, bits = net.layers[number].neuron_at, net.noise[number].draws, plan.threshold_bits
+    for o in range(y.size):
+        count = 0
+        if direction == 0 or s[first + o] != 0:
+            at = chance.taken[0] * plan.threshold_word
+            chance.taken[0] += 1
+            for i in range(draws):
+                threshold = random_word(chance.packed, at + i * bits, bits)
+                count += y[o] > threshold
+                if direction == 0:
+                    chance.kept[first + o, i] = threshold
+        else:
+            for i in range(draws):
+                count += y[o] > chance.kept[first + o, i]
+        y[o] = count
+
+
+@_compiled
+def _factors(net, part, s, y_plus, y_minus, factor):
+    """Set what C̃ is multiplied with at each neuron: the sign, or of a stochastic neuron the difference of its counts; 0 outside of the
+    part."""
+    clear(factor)
+    for number in range(net.layers.size):
+        layer = net.layers[number]
+        if part.begin <= layer.neuron_at < part.end:
+            for j in range(layer.neuron_at, layer.neuron_at + layer.n_out):
+                factor[j] = s[j]
+                if net.noise[number].draws > 0 and s[j] != 0:
+                    factor[j] = np.int64(y_plus[j]) - np.int64(y_minus[j])
+
+
+@_compiled
+def _align(plan, y, outputs):
+    """Set the outputs of the network, shifted to the fraction bits of the targets, from the activations of all neurons."""
+    for k in range(outputs.size):
+        outputs[k] = y[y.size - outputs.size + k] << plan.output_up
+
+
+@_compiled
+def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all, nobody, chance):
     """Compute the unperturbed pass (direction 0) or a probe of a part, which starts from the kept z of the part's first layer.
 
-    Return the number of saturations, of the layers that the pass evaluates.
+    ``nobody`` are signs of 0. Return the number of saturations, of the layers that the pass evaluates.
     """
     saturated, operand, begin = 0, x, part.begin if direction != 0 else -1
-    for layer in net.layers:
+    for number in range(net.layers.size):
+        layer = net.layers[number]
         first, n_out = layer.neuron_at, layer.n_out
         z, y = z_all[first : first + n_out], y_all[first : first + n_out]
         if first < begin:
@@ -90,6 +147,8 @@ def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all):
             for o in range(n_out):
                 z[o] += delta * s[first + o]
         saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
+        if plan.random and net.noise[number].draws > 0:
+            _count(net, plan, number, s if first < part.end else nobody, direction, chance, y)
         operand = y
     return saturated
 
@@ -337,8 +396,8 @@ def clear(values):
 
 @_compiled
 def run_probes(
-    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, due, inputs, targets, indices, signs, exponent, packed, n,
-    counters, limits, costs, changes, judged, registers, signatures, shown, tally,
+    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, chance, due, inputs, targets, indices, signs, exponent,
+    packed, n, counters, limits, costs, changes, judged, registers, signatures, shown, tally,
 ):  # fmt: skip
     """Run as many steps of node perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
@@ -350,6 +409,7 @@ def run_probes(
     room = np.empty(widest, kind), np.zeros(widest, np.int64), np.empty(widest, kind), np.empty(widest, kind), np.empty(widest, np.int64)
     error = np.zeros(error_sum.size, dtype=np.int64)
     kept, y_kept, x, target, s = z[0], y[0], inputs[0], targets[0], signs[0]
+    nobody, factor, outputs = np.zeros_like(s), np.zeros(error_sum.size, np.int64), np.empty(target.size, y.dtype)
     for step in range(judged.size):
         new = due or n % plan.tau_x == 0
         begins = new or n % plan.tau_t == 0
@@ -368,15 +428,28 @@ def run_probes(
             if number > 0 and plan.incremental:
                 counters[_ACTIVATION] += _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z[number], y[number])
             else:
-                counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z[number], y[number])
-            in_force[number] = cost_of(y[number], target)
+                own = z[number], y[number]
+                counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, own[0], own[1], nobody, chance)
+            if plan.output_up:
+                _align(plan, y[number], outputs)
+                in_force[number] = cost_of(outputs, target)
+            else:
+                in_force[number] = cost_of(y[number], target)
             if signing:
                 behind = _first_behind(net, j)
                 registers[0] = _sign_pass(plan, registers[0], number, part.begin, j, behind, z[number], y[number], in_force[number])
-        judged[step] = judge(plan.one, y_kept, target, counters) if new else -1
+        judged[step] = -1
+        if new:
+            _align(plan, y_kept, outputs)
+            judged[step] = judge(plan.one, outputs, target, counters)
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
-        for j in range(part.begin, part.end):
-            error_sum[j] += s[j] * change
+        if plan.random:
+            _factors(net, part, s, y[1], y[2 if plan.two_sided else 0], factor)
+            for j in range(part.begin, part.end):
+                error_sum[j] += factor[j] * change
+        else:
+            for j in range(part.begin, part.end):
+                error_sum[j] += s[j] * change
         turn[0] += 1
         copy(costs[step], in_force)
         changes[step] = change
@@ -387,7 +460,10 @@ def run_probes(
         updating = n % plan.tau_t == 0
         ends = updating or n % plan.tau_x == 0
         if ends:
-            counters[_ERROR] += narrow_errors(plan.error, error_sum, exponent, error)
+            for number in range(net.layers.size):
+                first, after = net.layers[number].neuron_at, net.layers[number].neuron_at + net.layers[number].n_out
+                e = exponent + net.noise[number].error_offset
+                counters[_ERROR] += narrow_errors(plan.error, error_sum[first:after], e, error[first:after])
             position = updates * plan.update_words * plan.word_bits
             _learn(net, plan, rule, theta, gradient, state, error, x, y_kept, updating, packed, position, counters, room)
             if signing:
@@ -402,6 +478,8 @@ def run_probes(
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
         if shown.counter.shape[0]:
             shown.part[step] = which
+            if plan.random:
+                copy(shown.factor[step], factor)
             _show(shown, step, z, y, error_sum, error, gradient, theta, state, counters)
         if ends:
             clear(error_sum)

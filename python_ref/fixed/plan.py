@@ -12,13 +12,14 @@ import numpy as np
 from python_ref.spec.activations import Form, Piecewise, Tabulated
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.events import event_fields
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.tables import activation_table
 
 __all__ = [
-    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
-    "describe", "machine_plan", "records", "working_type",
+    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "NOISE", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces",
+    "Plan", "Rule", "describe", "machine_plan", "records", "working_type",
 ]  # fmt: skip
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)
@@ -109,6 +110,10 @@ PART = np.dtype([(name, np.int64) for name in ("layer", "begin", "end")])
 """Constants of a part of the network, in node perturbation: the number of its first layer, that of its first neuron, and that of the first
 neuron behind it."""
 
+NOISE = np.dtype([(name, np.int64) for name in ("draws", "error_offset")])
+"""Constants of the own noise of a layer: the number of thresholds of a neuron, 0 if its output is not random; and o, with which its errors
+are cast_error(2^(e + o)·E)."""
+
 VARIABLE = np.dtype(
     [(name, np.int64) for name in ("counter", "width", "shift", "g_shift", "dropped", "rounding", "wrap", "low", "high")],
 )
@@ -130,6 +135,8 @@ class Net(NamedTuple):
     """Constants of each part (:data:`PART`, shape (parts,))."""
     order: np.ndarray
     """Number of the part that each probe of a round perturbs (int64, shape (probes,))."""
+    noise: np.ndarray
+    """Constants of the own noise of each layer (:data:`NOISE`, shape (layers,))."""
 
 
 class Rule(NamedTuple):
@@ -205,6 +212,14 @@ class Plan(NamedTuple):
     """Width in bits of err, in node perturbation."""
     g_width: int
     theta_width: int
+    random: int
+    """Whether a neuron is stochastic."""
+    threshold_bits: int
+    """Number of bits of a threshold."""
+    threshold_word: int
+    """Number of bits of the word of a stochastic neuron."""
+    output_up: int
+    """Number of places by which an output is shifted left to have the fraction bits of a target, in a network without state."""
 
 
 def working_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
@@ -263,7 +278,7 @@ def _net(spec: DesignSpec) -> Net:
             "block": layer.block,
             "lists_at": -1 if layer.lists is None else sum(each.lists.size for each in before if each.lists is not None),
             "operand_fraction": spec.operand_format(number).fraction_bits,
-            "delta": spec.amplitude_raw(exact.fraction_bits) if spec.node else 0,
+            "delta": spec.delta(number),
             "g_dropped": source.fraction_bits - target.fraction_bits,
             "last": int(number == len(layers) - 1),
             "z_dropped": exact.fraction_bits - forms.table.fraction_bits
@@ -278,7 +293,9 @@ def _net(spec: DesignSpec) -> Net:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
     parts = [(part.first, part.begin, part.end) for part in spec.round.parts]
     lists = np.concatenate([np.empty(0, dtype=np.int64), *(layer.lists.ravel() for layer in layers if layer.lists is not None)])
-    return Net(records(found, LAYER), tables, lists, records(parts, PART), np.array(spec.round.order, dtype=np.int64))
+    noise = [(layer.kind.thresholds, spec.error_offset(number)) for number, layer in enumerate(layers)]
+    order = np.array(spec.round.order, dtype=np.int64)
+    return Net(records(found, LAYER), tables, lists, records(parts, PART), order, records(noise, NOISE))
 
 
 def machine_plan(spec: DesignSpec) -> Plan:
@@ -309,11 +326,15 @@ def machine_plan(spec: DesignSpec) -> Plan:
         update_words=spec.rounding_words,
         pass_width=(spec.passes - 1).bit_length(),
         z_width=spec.accumulator_width,
-        y_width=forms.activation.width,
+        y_width=next(field.width for field in event_fields(spec)["neuron"] if field.name == "activation"),
         cost_width=spec.cost_format.width,
         change_width=spec.cost_change_format.width,
         broadcast_width=0 if spec.node else spec.broadcast_format.width,
         error_width=spec.error_format.width if spec.node else 0,
         g_width=0 if spec.direct_update else spec.gradient_format.width,
         theta_width=weight.width,
+        random=int(spec.network.random),
+        threshold_bits=forms.activation.fraction_bits,
+        threshold_word=spec.thresholds.word_bits if spec.thresholds else 0,
+        output_up=spec.residual_format.fraction_bits - spec.outputs_format.fraction_bits,
     )

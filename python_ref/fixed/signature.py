@@ -69,7 +69,7 @@ def register_of(words: np.ndarray) -> int:
 
 
 def extend_presentation(
-    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], begins: bool, ends: bool
+    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], signs: np.ndarray, begins: bool, ends: bool
 ) -> tuple[int, int]:
     """Return the signatures of node perturbation extended by one step.
 
@@ -81,10 +81,12 @@ def extend_presentation(
         Forward and learned signature before the step, 32 bits each.
     observed : mapping of str to array of int64
         Raw observables recorded in the step, by the names of ``probes(spec)``.
+    signs : array of int64, shape (neurons,)
+        Signs of the step, 0 outside of the part that it perturbs.
     begins, ends : bool
         Whether the step begins a presentation, with an unperturbed pass, and whether it ends one.
     """
-    shown = [evaluated(spec, observed["sign"], number) for number in range(spec.passes)]
+    shown = [evaluated(spec, signs, number) for number in range(spec.passes)]
     return _extended(spec, signature, observed, begins, ends, shown, np.ones(spec.quantities, dtype=bool))
 
 

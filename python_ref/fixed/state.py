@@ -8,10 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from python_ref.fixed.cost import cost
+from python_ref.fixed.cost import aligned, cost
 from python_ref.fixed.network import evaluated, forward
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.signature import INITIAL
+from python_ref.fixed.thresholds import threshold_source
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import COUNTERS
@@ -49,7 +50,7 @@ class Pass:
     Attributes
     ----------
     preactivation, activation : array of int64, shape (evaluations,)
-        z, and y or the spike of a lif neuron, of every evaluation.
+        z, and y, the spike of a lif neuron or the count of a stochastic one, of every evaluation.
     cost : int
         Cost C of the outputs, raw, in ``spec.cost_format``.
     saturated : int
@@ -60,6 +61,8 @@ class Pass:
         Outputs of the network, in a network with state; else empty.
     state_saturated : int
         Number of states out of range.
+    thresholds : array of int64, shape (neurons, N)
+        Thresholds of every neuron, in a network with stochastic neurons; else empty.
     """
 
     preactivation: np.ndarray
@@ -69,6 +72,7 @@ class Pass:
     state: np.ndarray = field(default_factory=_none)
     outputs: np.ndarray = field(default_factory=_none)
     state_saturated: int = 0
+    thresholds: np.ndarray = field(default_factory=_none)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +101,8 @@ class State:
         Values of the counters, in the order of ``COUNTERS``.
     signature : (int, int) or None
         Forward and learned running signatures, if the design has them; None after steps of a faster model that does not compute them.
+    drawn : int
+        Number of words of thresholds that were taken since the streams started, in a network with stochastic neurons; else 0.
     """
 
     seed: int
@@ -111,11 +117,12 @@ class State:
     probes: int
     counters: np.ndarray
     signature: tuple[int, int] | None = INITIAL
+    drawn: int = 0
 
     def with_load(self, parameters: np.ndarray | None = None) -> State:
         """Return the state after the host has written parameters or run inference.
 
-        A sample and a baseline are due; an open presentation is discarded, since it was measured on something else.
+        A sample and a baseline are due; an open presentation is discarded, since it was measured on something else. No stream moves.
         """
         parameters = self.parameters if parameters is None else np.array(parameters, dtype=np.int64)
         return replace(self, due=True, parameters=parameters, error_sum=np.zeros_like(self.error_sum), probes=0)
@@ -168,6 +175,8 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
     zero = np.zeros_like(parameters)
     seed = spec.perturbation.seed if seed is None else seed
     kept, baseline = {variable.name: zero for variable in spec.optimizer_state}, Pass(neurons, neurons, 0, 0)
+    if spec.network.random:
+        baseline = replace(baseline, thresholds=threshold_source(spec, seed).none())
     if spec.series:
         baseline = replace(baseline, state=neurons, outputs=np.zeros(spec.network.n_out, dtype=np.int64))
     sums = np.zeros(spec.quantities if spec.node else spec.network.n_neurons, dtype=np.int64)
@@ -179,11 +188,17 @@ def sample_number(spec: DesignSpec, step: int) -> int:
     return step // spec.schedule.sample_period
 
 
-def measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, direction: int) -> Pass:
-    """Return a pass with the perturbation ``direction``·s·Δ, and the number of activations out of range that it counts."""
-    z, y, outside = forward(spec, state.parameters, sample[0], sign=signs, direction=direction)
+def measure(
+    spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, direction: int, thresholds: np.ndarray | None = None
+) -> Pass:
+    """Return a pass with the perturbation ``direction``·s·Δ, and the number of activations out of range that it counts.
+
+    ``thresholds`` are those of all neurons (shape (neurons, N)); without stochastic neurons, they may be left out.
+    """
+    z, y, outside = forward(spec, state.parameters, sample[0], sign=signs, direction=direction, thresholds=thresholds)
     counted = outside & evaluated(spec, signs, abs(direction)) if spec.node else outside
-    return Pass(z, y, int(cost(y[-spec.network.n_out :], sample[1])), int(np.count_nonzero(counted)))
+    measured = int(cost(*aligned(spec, y[-spec.network.n_out :], sample[1])))
+    return Pass(z, y, measured, int(np.count_nonzero(counted)), thresholds=_none() if thresholds is None else thresholds)
 
 
 def add_counts(counters: np.ndarray, added: Mapping[str, int], saturated: Mapping[str, int]) -> np.ndarray:

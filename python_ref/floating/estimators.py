@@ -21,6 +21,7 @@ import numpy as np
 
 from python_ref.floating.codes import Code, RandomCode
 from python_ref.floating.passes import Block, ForwardPass, Measurable, NodePass, Objective, total
+from python_ref.floating.stochastic import Random
 
 __all__ = [
     "Base",
@@ -29,6 +30,7 @@ __all__ = [
     "Estimator",
     "Exact",
     "NodePerturbation",
+    "OwnNoise",
     "Parts",
     "WeightPerturbation",
     "cosine_expected",
@@ -42,11 +44,13 @@ Instrument = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """Current unperturbed measurement: C of each sample (shape (B,)), and the trace and the outputs of the pass if available."""
+    """Current unperturbed measurement: C of each sample (shape (B,)), the trace and the outputs of the pass if available, and the
+    thresholds of nodes with random outputs."""
 
     costs: np.ndarray
     trace: Any = None
     outputs: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,14 +327,33 @@ class NodePerturbation:
                 self._spread(row, start, np.full(batch, self.amplitude, kind), shift[: stop - start])
                 if awake is not None:
                     shift *= awake[start:]
-                slopes, trace = self._slopes(theta, inputs, targets, shift, base, readings)
-                self._spread(row, start, (slopes / (batch * often)).astype(kind), errors[start:stop])
+                trace = self._probe(theta, inputs, targets, row, shift, base, readings, errors[start:stop], batch * often)
                 if self.two_sided:  # each + pass has inputs of its own; one-sided, one product correlates all passes
                     gradient += self._correlate(trace, errors, awake, start)
                     errors[start:stop] = 0
         if not self.two_sided:
             gradient = self._correlate(base.trace, errors, awake, 0)
         return readings.estimate(gradient, base)
+
+    def _probe(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        row: int,
+        shift: np.ndarray,
+        base: Base,
+        readings: _Readings,
+        errors: np.ndarray,
+        often: int,
+    ) -> Any:
+        """Add s·C̃/Δ, divided by ``often``, to the errors of a part (shape (nodes, B)); return the trace of the + pass.
+
+        ``shift`` is that of all nodes from the part's first one on (shape (n, B)), with row number ``row`` of the code.
+        """
+        slopes, trace = self._slopes(theta, inputs, targets, shift, base, readings)
+        self._spread(row, self.quantities - len(shift), (slopes / often).astype(theta.dtype), errors)
+        return trace
 
     def _unperturbed(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, readings: _Readings) -> Base:
         """Run the unperturbed pass.
@@ -359,6 +382,53 @@ class NodePerturbation:
     def _correlate(self, trace: Any, errors: np.ndarray, awake: np.ndarray | None, start: int) -> np.ndarray:
         """Return the sum of error times input for the nodes from ``start`` on."""
         return self.network.correlate(trace, (errors[start:] if awake is None else errors[start:] * awake[start:]).T)
+
+
+@dataclass(frozen=True)
+class OwnNoise(NodePerturbation):
+    """Node perturbation of a network with stochastic layers, whose nodes learn from their own noise.
+
+    A perturbation draws the outputs of those of their nodes again whose s is not 0, and adds nothing to their pre-activations. Their error
+    is m·C̃/2, m the difference of the two counts of draws: the mean of m·C̃ is 2·p·(1 − p)·∂C/∂p for the probability p, which for the
+    logistic function is 2·∂C/∂z. The other nodes have sΔ and s·C̃/Δ, as in :class:`NodePerturbation`, whose parameters this class has.
+    """
+
+    network: Random
+
+    def _unperturbed(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, readings: _Readings) -> Base:
+        thresholds = self.network.draw(len(inputs), theta.dtype)
+        outputs, trace = self.network.trace(theta, inputs, thresholds=thresholds)
+        costs = np.empty(0) if self.two_sided else readings.read(self.objective.costs(outputs, targets))
+        return Base(costs, trace, outputs, thresholds)
+
+    def _probe(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        row: int,
+        shift: np.ndarray,
+        base: Base,
+        readings: _Readings,
+        errors: np.ndarray,
+        often: int,
+    ) -> Any:
+        network, first, thresholds, traces = self.network, self.quantities - len(shift), base.thresholds, []
+        assert thresholds is not None
+        stochastic = network.draws[first:, None] > 0
+        which = np.vstack((np.zeros((first, shift.shape[1]), bool), shift != 0))
+        added = np.where(stochastic, 0, shift)
+
+        def cost(side: float) -> np.ndarray:
+            outputs, trace = network.trace(theta, inputs, side * added.T, base.trace, network.redraw(thresholds, which))
+            traces.append(trace)
+            return self.objective.costs(outputs, targets)
+
+        slopes = readings.slope(cost, None if self.two_sided else base.costs)
+        plus, minus = (network.counts(trace)[first:] for trace in (traces[0], traces[-1] if self.two_sided else base.trace))
+        own = np.where(shift != 0, plus - minus, 0) * (len(readings.sides) * self.amplitude / 2)
+        errors += (np.where(stochastic, own, np.sign(shift)) * slopes / often)[: len(errors)].astype(errors.dtype)
+        return traces[0]
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,17 @@ def _slope(function: Activation, y: np.ndarray, variation: Variation | None) -> 
 
 
 class _Record(NamedTuple):
-    """Values of a layer in a pass: its input x (samples last), z before a shift, and y."""
+    """Values of a layer in a pass: its input x (samples last), z before a shift, its output y, and f(z) where y is a count of draws."""
 
     x: np.ndarray
     z: np.ndarray | None
     y: np.ndarray
+    f: np.ndarray | None = None
+
+    @property
+    def activation(self) -> np.ndarray:
+        """f(z)."""
+        return self.y if self.f is None else self.f
 
 
 class _Scratch(threading.local):
@@ -99,8 +105,8 @@ _scratch = _Scratch()
 class Layer(Protocol):
     """A stage of a :class:`Sequential`.
 
-    A layer with weights, (n_out, 1 + k) with the bias first, also has ``activation``, and the products of :class:`Weighted`. A layer
-    without weights has ``pool`` and, for back-propagation, ``backward``.
+    A layer with weights, (n_out, 1 + k) with the bias first, also has ``activation``, the products of :class:`Weighted`, and ``counts`` if
+    its ``thresholds`` are not 0. A layer without weights has ``pool`` and, for back-propagation, ``backward``.
     """
 
     kind: ClassVar[str]
@@ -119,7 +125,16 @@ class Layer(Protocol):
 
 
 class Weighted(Protocol):
-    """The products of a layer's weights (shape (n_out, k), without biases) and its inputs x (samples last)."""
+    """The products of a layer's weights (shape (n_out, k), without biases) and its inputs x (samples last).
+
+    Attributes
+    ----------
+    thresholds : int
+        Number N of thresholds of a neuron with a random output, which ``counts`` compares with its activation; else 0.
+    """
+
+    @property
+    def thresholds(self) -> int: ...
 
     def product(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return what the inputs contribute to the pre-activations (shape (n_out, columns))."""
@@ -143,6 +158,11 @@ class _Unfolded:
 
     unfold: Callable[[np.ndarray], np.ndarray]
     fold: Callable[[np.ndarray, Shape], np.ndarray]
+
+    @property
+    def thresholds(self) -> int:
+        """See :class:`Weighted`."""
+        return 0
 
     def product(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """See :class:`Weighted`."""
@@ -414,12 +434,18 @@ class Sequential:
         return self.trace(theta, inputs)[0]
 
     def trace(
-        self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: list[_Record] | None = None
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        shift: np.ndarray | None = None,
+        base: list[_Record] | None = None,
+        thresholds: np.ndarray | None = None,
     ) -> tuple[np.ndarray, list[_Record]]:
         """Return the outputs and a record per layer; see :class:`~python_ref.floating.passes.NodePass`.
 
         ``shift`` may also contain the nodes of the last layers only, (B, n) with n < N. The layers before are then not perturbed, and with
-        a ``base`` they are not computed again either.
+        a ``base`` they are not computed again either. ``thresholds`` (shape (N, draws, B)) are those of the nodes with random outputs; None
+        takes the fixed ones of an inference.
         """
         x = base[0].x if base is not None else np.asarray(inputs, dtype=theta.dtype).T.reshape(*self.input_shape, -1)
         first = self.n_nodes if shift is None else self.n_nodes - shift.shape[1]
@@ -440,10 +466,17 @@ class Sequential:
                         assert shift is not None
                         z = own = z + shift.T[place.node - first : place.node - first + size].reshape(*place.nodes, -1)
                         moved = True
-                    record = record._replace(y=_activate(place.layer.activation, z, self._part(place), own))
+                    record = self._answer(place, record, _activate(place.layer.activation, z, self._part(place), own), thresholds)
             records.append(record)
             x = record.y
         return x.reshape(-1, x.shape[-1]).T, records
+
+    def _answer(self, place: _Place, record: _Record, f: np.ndarray, thresholds: np.ndarray | None) -> _Record:
+        """Return a record with the outputs of a layer, its activations or counts of them."""
+        if not place.layer.thresholds:
+            return record._replace(y=f)
+        own = None if thresholds is None else thresholds[place.node : place.node + len(f)]
+        return record._replace(y=place.layer.counts(f, own), f=f)
 
     def _part(self, place: _Place) -> Variation | None:
         return None if self.variation is None or place.nodes is None else self.variation.part(place.node, place.nodes)
@@ -491,7 +524,7 @@ class Sequential:
                 continue
             own = found[place.node : place.node + prod(place.nodes)].reshape(record.y.shape)
             if place.layer.activation.differentiable:
-                own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
+                own &= _slope(place.layer.activation, record.activation, self._part(place)) != 0
             following = self._places[self._places.index(place) + 1].layer if after is not None else None
             if after is not None and isinstance(following, Pool):
                 own &= following.backward(after.x, after.y, np.ones(after.y.shape, np.float32)) != 0
@@ -553,7 +586,7 @@ class Sequential:
             if place.nodes is None:
                 error = place.layer.backward(record.x, record.y, error.reshape(record.y.shape))
                 continue
-            error = error.reshape(record.y.shape) * _slope(place.layer.activation, record.y, self._part(place))
+            error = error.reshape(record.y.shape) * _slope(place.layer.activation, record.activation, self._part(place))
             weights = self._weights(place, theta)
             flat = error.reshape(weights.shape[0], -1)
             yield place, flat, record.x

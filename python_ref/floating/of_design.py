@@ -14,7 +14,7 @@ import numpy as np
 
 from python_ref.floating import learner as learner_
 from python_ref.floating.codes import Code, DesignCode, RandomCode
-from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, OwnNoise, WeightPerturbation
 from python_ref.floating.layers import Dense, Sequential
 from python_ref.floating.learner import Constant, Decay, Learner, Listed
 from python_ref.floating.objectives import SquaredError
@@ -23,6 +23,7 @@ from python_ref.floating.passes import Measured
 from python_ref.floating.series import Series
 from python_ref.floating.sparse import Sparse
 from python_ref.floating.stateful import Leaky, Lif, Memoryless
+from python_ref.floating.stochastic import Random, Stochastic
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -43,6 +44,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "sparse": lambda layer: Sparse(layer.n_out, layer.activation, layer.lists, layer.block),
     "leaky": lambda layer: Leaky(layer.n_out, layer.activation, layer.kind.leak),
     "lif": lambda layer: Lif(layer.n_out, layer.kind.leak),
+    "stochastic": lambda layer: Stochastic(layer.n_out, layer.activation, layer.kind.draws),
 }
 """Layers of the float side by the names of their kinds: functions of a layer of the specification."""
 
@@ -59,6 +61,8 @@ def network(spec: DesignSpec) -> Sequential | Series:
         if each.kind.name not in LAYERS:
             raise unknown("Kind of a layer", each.kind, "python_ref.floating.of_design.LAYERS")
     layers = [LAYERS[each.kind.name](each) for each in spec.network.layers]
+    if spec.network.random:
+        return Random((spec.network.n_in,), tuple(layers), seed=spec.perturbation.seed)
     if not any(each.kind.stateful for each in spec.network.layers):
         return Sequential((spec.network.n_in,), tuple(layers))
     return _series(spec.network, layers, spec.perturbation)
@@ -90,11 +94,14 @@ def code(spec: LearningSpec, seed: int | None = None) -> Code:
 
 
 def estimator(spec: DesignSpec, seed: int | None = None) -> Estimator:
-    """How a design measures a gradient: node or weight perturbation, one-sided or two-sided; ``seed`` in place of the design's own."""
+    """How a design measures a gradient: node or weight perturbation, one-sided or two-sided, or by the own noise of stochastic neurons;
+    ``seed`` in place of the design's own."""
     more = code(spec, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided
     if spec.node:
-        parts = spec.perturbation.parts if spec.in_parts else None
-        return NodePerturbation(network(spec), SquaredError(), *more, parts=parts, in_turn=in_turn(spec))
+        parts, net = spec.perturbation.parts if spec.in_parts else None, network(spec)
+        if isinstance(net, Random):
+            return OwnNoise(net, SquaredError(), *more, parts=parts, in_turn=in_turn(spec))
+        return NodePerturbation(net, SquaredError(), *more, parts=parts, in_turn=in_turn(spec))
     return WeightPerturbation(Measured(network(spec), SquaredError()), *more)
 
 

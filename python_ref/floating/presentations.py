@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from python_ref.floating.objectives import SquaredError, correct
 from python_ref.floating.of_design import decay, evaluate, network, rule
 from python_ref.floating.online import Result, signs
 from python_ref.floating.passes import NodePass
+from python_ref.floating.stochastic import Random
 from python_ref.spec.design import DesignSpec
 
 __all__ = ["signs_of_steps", "train", "trainer"]
@@ -50,21 +52,26 @@ class _Presentation:
     ----------
     spec : DesignSpec
         Design, of node perturbation.
+    net : NodePass
+        Its network, the same one in a whole run.
     theta : array of float64, shape (P,)
         Parameters θ in canonical order.
     x, target : arrays of float64, shapes (1, n_in) and (1, n_out)
         Inputs and targets of the sample that all probes of the presentation measure.
     """
 
-    def __init__(self, spec: DesignSpec, theta: np.ndarray, x: np.ndarray, target: np.ndarray) -> None:
-        self._net: NodePass = network(spec)
+    def __init__(self, spec: DesignSpec, net: NodePass, theta: np.ndarray, x: np.ndarray, target: np.ndarray) -> None:
+        self._net = net
         self._theta, self._x, self._target = theta, x, target
         self._sides = (1.0, -1.0) if spec.two_sided else (1.0,)
         self._delta, self._objective = 2.0**spec.perturbation.amplitude_log2, SquaredError()
-        outputs, base = self._net.trace(theta, x)
+        outputs, base = self._unperturbed()
         self._base: Any = base
         self.cost, self.correct = float(self._objective.costs(outputs, target)[0]), bool(correct(outputs, target)[0])
         self._sum = np.zeros(spec.quantities)
+
+    def _unperturbed(self) -> tuple[np.ndarray, Any]:
+        return self._net.trace(self._theta, self._x)
 
     def probe(self, rows: np.ndarray) -> int:
         """Measure the cost with each row of signs, and correlate; return the number of passes."""
@@ -79,6 +86,30 @@ class _Presentation:
     def gradient(self) -> np.ndarray:
         """Return the sum of the estimates of the probes (shape (P,))."""
         return self._net.correlate(self._base, (self._sum / (len(self._sides) * self._delta))[None])
+
+
+class _RandomPresentation(_Presentation):
+    """A sample at one θ in a network with stochastic layers, which draw again what a probe perturbs; the sum of a node is that of m·C̃."""
+
+    _net: Random
+
+    def _unperturbed(self) -> tuple[np.ndarray, Any]:
+        self._thresholds = self._net.draw(1)
+        return self._net.trace(self._theta, self._x, thresholds=self._thresholds)
+
+    def probe(self, rows: np.ndarray) -> int:
+        stochastic, which, measured = self._net.draws > 0, rows.T != 0, []
+        shift, counts = np.where(stochastic, 0.0, rows), [self._net.counts(self._base)]
+        for side in self._sides:
+            thresholds = self._net.redraw(self._thresholds, which)
+            outputs, trace = self._net.trace(self._theta, self._x, side * self._delta * shift, self._base, thresholds)
+            measured.append(self._objective.costs(outputs, self._target))
+            counts.append(self._net.counts(trace))
+        two_sided = len(measured) == 2
+        change = measured[0] - (measured[1] if two_sided else self.cost)
+        own = np.where(which, counts[1] - counts[2 if two_sided else 0], 0.0) * (len(measured) * self._delta / 2)
+        self._sum += np.where(stochastic[:, None], own, rows.T) @ change
+        return len(measured) * len(rows)
 
 
 def train(
@@ -110,10 +141,13 @@ def train(
     gradient, memory, rows = np.zeros_like(theta), learned.initial(theta), list[tuple[float, ...]]()
     n = updates = evaluations = judged = right = 0
     cost, presented = 0.0, None
+    net, begin = network(spec), _Presentation
+    if isinstance(net, Random):
+        net, begin = replace(net, seed=seed), _RandomPresentation
     while n < steps:
         if presented is None:
             row = order.indices(n // periods[0], 1)
-            presented = _Presentation(spec, theta, inputs[row].astype(np.float64), targets[row].astype(np.float64))
+            presented = begin(spec, net, theta, inputs[row].astype(np.float64), targets[row].astype(np.float64))
             evaluations += 1
             if n % periods[0] == 0:
                 judged, right, cost = judged + 1, right + presented.correct, cost + presented.cost

@@ -49,6 +49,11 @@ class Sparse:
         if any(len(np.unique(row)) != len(row) for row in self.lists):
             raise ValueError("A list must not name an input twice")
 
+    @property
+    def thresholds(self) -> int:
+        """See :class:`~python_ref.floating.layers.Weighted`."""
+        return 0
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return (n_out,)."""
         if self.lists.min() < 0 or self.lists.max() >= prod(shape):

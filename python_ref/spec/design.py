@@ -20,6 +20,7 @@ from python_ref.spec.parts import Round, check_parts
 from python_ref.spec.perturbation import Kind, Perturbation, Trinomial
 from python_ref.spec.presentation import FACTOR_BITS, Presentation, measurements
 from python_ref.spec.schedule import Schedule
+from python_ref.spec.thresholds import Thresholds, check_random
 from python_ref.spec.unrolled import Unrolled, check_unrolled
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "MachineKind"]
@@ -65,6 +66,7 @@ class DesignSpec(LearningSpec):
         for check in (
             self._check_optimizer,
             lambda: check_parts(self.network, self.perturbation, self.schedule),
+            lambda: check_random(self.network, self.perturbation),
             lambda: check_unrolled(self.network, self.perturbation, self.hardware),
             self._check_hardware,
             lambda: self.formats.check(self.network),
@@ -197,7 +199,21 @@ class DesignSpec(LearningSpec):
         bits = 16 if self.hardware.lanes <= MAX_SMALL_ARRAY else 18
         quantities, exponent = self.quantities, self.gradient_exponents[1]
         scale = exponent + self._perturbed_log2
-        return Presentation(self.formats, self.schedule, self.code, quantities, self.cost_change_format, exponent, bits, self.round, scale)
+        amplitude, two_sided = self.perturbation.amplitude_log2, self.two_sided
+        kinds = dict.fromkeys(layer.kind for layer in self.network.layers)
+        factors = dict.fromkeys((kind.factors(self.code.values), kind.error_offset(amplitude, two_sided)) for kind in kinds)
+        return Presentation(
+            self.formats,
+            self.schedule,
+            self.code,
+            quantities,
+            self.cost_change_format,
+            exponent,
+            bits,
+            self.round,
+            scale,
+            tuple(factors),
+        )
 
     @property
     def _octaves(self) -> dict[str, int]:
@@ -224,12 +240,28 @@ class DesignSpec(LearningSpec):
         """Whether a probe computes only what its one perturbed neuron changes: the neuron itself, and the layers behind it.
 
         It needs a code that perturbs one neuron at a time, a hidden layer, activations whose difference is a factor of one
-        multiplier, and layers behind the first whose neurons have all inputs, so that one slot of each group has the one that changes.
+        multiplier, no random outputs, and layers behind the first whose neurons have all inputs, so that one slot of each group has the
+        one that changes.
         The number of lanes has no part in it, so that counters and signatures do not depend on that number.
         """
         every_input = all(layer.lists is None for layer in self.network.layers[1:])
         one = self.node and not self.series and self.code.single and len(self.network.layers) > 1
-        return one and every_input and self.formats.activation.width < FACTOR_BITS
+        return one and every_input and not self.network.random and self.formats.activation.width < FACTOR_BITS
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Thresholds of the stochastic neurons; None if there are none."""
+        return Thresholds(self.network, self.formats.activation.fraction_bits) if self.network.random else None
+
+    def threshold_words(self, step: int) -> int:
+        """Return the number of words of thresholds that the steps before a step take, from which a run that is resumed goes on.
+
+        The step must be a multiple of all three periods, and the run have come to it without a load or an inference in between; 0 without
+        stochastic neurons.
+        """
+        if self.thresholds is None:
+            return 0
+        return self.thresholds.words_until(step, self.schedule, self.code, self.round, self.two_sided)
 
     @property
     def longest_presentation(self) -> int:
@@ -321,12 +353,18 @@ class DesignSpec(LearningSpec):
         """Return the exact format of a layer's pre-activations, perturbation included."""
         weight, common = self.formats.weight, self.operand_format(layer).fraction_bits
         fraction = weight.fraction_bits + common
-        delta = self.amplitude_raw(fraction) if self.node else 0
+        delta = self.delta(layer)
         low, high = (weight.min << common) - delta, (weight.max << common) + delta
         for count, form in self.operand_formats(layer):
             ends = [w * x << common - form.fraction_bits for w in (weight.min, weight.max) for x in (form.min, form.max)]
             low, high = low + count * min(ends), high + count * max(ends)
         return Fixed.covering(low, high, fraction)
+
+    def delta(self, layer: int) -> int:
+        """Return Δ of node perturbation as a raw pre-activation of a layer; 0 if its neurons have their own noise, and in weight
+        perturbation."""
+        perturbed = self.node and not self.network.layers[layer].kind.own_noise
+        return self.amplitude_raw(self.formats.weight.fraction_bits + self.operand_format(layer).fraction_bits) if perturbed else 0
 
     @property
     def accumulator_width(self) -> int:
@@ -358,8 +396,25 @@ class DesignSpec(LearningSpec):
 
     @property
     def error_sum_format(self) -> Fixed:
-        """Exact format of E, the sum of s·C̃ over the longest presentation, in node perturbation."""
+        """Exact format of E, the sum of s·C̃ or m·C̃ over the longest presentation, in node perturbation."""
         return self.presentation.error_sum
+
+    @property
+    def factor_format(self) -> Fixed:
+        """Format of the factor of C̃ at a neuron: its sign, or the difference m of two counts of a stochastic neuron."""
+        factors = [factor for layer in self.network.layers for factor in layer.kind.factors((-1, 1))]
+        return Fixed.covering(min(factors), max(factors), 0)
+
+    def error_offset(self, layer: int) -> int:
+        """Return o, with which the errors of a layer are cast_error(2^(e + o)·E), in node perturbation; 0 without noise of its own."""
+        return self.network.layers[layer].kind.error_offset(self.perturbation.amplitude_log2, self.two_sided)
+
+    @property
+    def _scaling_exponents(self) -> tuple[int, int]:
+        if not self.node:
+            return super()._scaling_exponents
+        (low, high), offsets = self.gradient_exponents, [self.error_offset(layer) for layer in range(len(self.network.layers))]
+        return low + min(offsets), high + max(offsets)
 
     @property
     def error_format(self) -> Fixed:
@@ -416,9 +471,11 @@ class DesignSpec(LearningSpec):
     def _amplitude_places(self) -> list[tuple[str, int]]:
         if not self.node:
             return super()._amplitude_places()
-        layers = range(len(self.network.layers))
+        layers = [number for number, layer in enumerate(self.network.layers) if not layer.kind.own_noise]
         found = [("pre-activations", self.formats.weight.fraction_bits + self.operand_format(layer).fraction_bits) for layer in layers]
         for layer in self.network.layers:
+            if layer.kind.own_noise:
+                continue
             if not layer.kind.activated:
                 found.append(("formats.state", self.formats.state.fraction_bits))
             elif layer.activation.tabulated:

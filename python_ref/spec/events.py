@@ -98,7 +98,8 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         it, or the outputs.
         There are two more events:
 
-        correlation : once per neuron and step, in order: s, and E after this step; in incremental probes of the perturbed neuron alone.
+        correlation : once per neuron and step, in order: s, or m of a stochastic neuron, and E after this step; in incremental probes of
+        the perturbed neuron alone.
         error : once per neuron and presentation that ends, in order: err.
 
         In a network with state, the passes of a step do not overlap, so that a neuron has no bank. The event neuron comes once per
@@ -182,7 +183,7 @@ def _presented_fields(spec: DesignSpec, neuron: tuple[EventField, ...]) -> dict[
             *(EventField(name, 32) for name in ("steps", "correct", "saturated_cost_change")),
             *_signature(spec),
         ),
-        "correlation": (_field("sign", Fixed(True, 2, 0)), _field("error_sum", spec.error_sum_format)),
+        "correlation": (_field("sign", spec.factor_format), _field("error_sum", spec.error_sum_format)),
         "error": (_field("error", spec.error_format),),
         "word": _stored(spec),
         "learned": _learned_counters(spec),
@@ -194,7 +195,8 @@ _FIELDS = {MachineKind.WEIGHT: _weight_fields, MachineKind.NODE: _node_fields, M
 
 
 def _neuron(spec: DesignSpec) -> tuple[EventField, ...]:
-    return EventField("preactivation", spec.accumulator_width, True), _field("activation", spec.formats.activation)
+    outputs = [spec.output_format(layer) for layer in range(len(spec.network.layers))]
+    return EventField("preactivation", spec.accumulator_width, True), _any("activation", outputs)
 
 
 def _signature(spec: LearningSpec) -> tuple[EventField, ...]:

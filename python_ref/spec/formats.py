@@ -119,6 +119,7 @@ class Formats:
             reason = "only spiking neurons have a state of its own format"
             raise DesignError("formats.state", str(self.state), reason, 'Leave it and its modes out, or give a layer kind = "lif".')
         for number, layer in enumerate(network.layers, 1):
+            layer.kind.check_activation_format(number, activation)
             state = layer.kind.state_format(activation, self.state)
             if state is not None:
                 layer.kind.check_state(number, state)

@@ -15,13 +15,30 @@ from typing import ClassVar
 
 import numpy as np
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Fixed
 
-__all__ = ["DENSE", "DERIVED_BLOCK", "LAYER_KINDS", "SPIKE", "Dense", "LayerKind", "Leaky", "Lif", "Sparse", "drawn_lists"]
+__all__ = [
+    "DENSE",
+    "DERIVED_BLOCK",
+    "LAYER_KINDS",
+    "MOST_WORD_BITS",
+    "SPIKE",
+    "Dense",
+    "LayerKind",
+    "Leaky",
+    "Lif",
+    "Sparse",
+    "Stochastic",
+    "drawn_lists",
+]
 
 DERIVED_BLOCK = 8
 """Number of neurons of a block of a sparse layer that gives none: 1, 2, 4 and 8 lanes divide it."""
+
+MOST_WORD_BITS = 126
+"""Maximum number of random bits of the thresholds of a neuron, which one word of a generator has."""
 
 _MAX_SEED = (1 << 63) - 1
 
@@ -44,6 +61,9 @@ class LayerKind(ABC):
         Whether the operands of a neuron are the layer's inputs, then the outputs of the layer itself in the frame before.
     activated : bool
         Whether the activation of the network turns pre-activations into outputs, or the kind's own equations do.
+    own_noise : bool
+        Whether the output of a neuron is random. Such a neuron learns from its own noise: a probe adds nothing to its pre-activation, but
+        draws its output again.
     """
 
     name: ClassVar[str]
@@ -51,6 +71,7 @@ class LayerKind(ABC):
     stateful: ClassVar[bool] = False
     recurrent: ClassVar[bool] = False
     activated: ClassVar[bool] = True
+    own_noise: ClassVar[bool] = False
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
@@ -145,6 +166,37 @@ class LayerKind(ABC):
             The design's formats of activations and of states.
         """
         return None
+
+    @property
+    def thresholds(self) -> int:
+        """Number of random thresholds that an activation is compared with in a pass; 0 if the output is not random."""
+        return 0
+
+    def factors(self, signs: tuple[int, ...]) -> tuple[int, ...]:
+        """Return values that a neuron's C̃ is multiplied with, the least and the greatest among them, for the signs of a code."""
+        return signs
+
+    def error_offset(self, amplitude_log2: int, two_sided: bool) -> int:
+        """Return o, with which the error of a neuron is 2^(e + o)·E in its format, for an amplitude and a difference."""
+        return 0
+
+    def check_activation(self, key: str, activation: Activation) -> None:  # noqa: B027  # most kinds take every activation
+        """Check the activation of a layer of this kind.
+
+        Raises
+        ------
+        DesignError
+            If the kind does not have it. The key is ``key``.
+        """
+
+    def check_activation_format(self, number: int, form: Fixed) -> None:  # noqa: B027  # most kinds take every format
+        """Check the format of activations, for layer ``number``, counted from 1.
+
+        Raises
+        ------
+        DesignError
+            If a layer of this kind cannot have it. The key is ``formats.activation``.
+        """
 
     def check_state(self, number: int, form: Fixed) -> None:  # noqa: B027  # a kind without state has nothing to check
         """Check the parameters of the kind against the format of the state of a layer.
@@ -379,8 +431,79 @@ class Lif(LayerKind):
         _check_leak(self.name, self.leak, number, form)
 
 
+@dataclass(frozen=True)
+class Stochastic(LayerKind):
+    """y = c/N: c of N random thresholds u are below f(W·x + b), so that f is the probability of each to be; they are fixed in an inference.
+
+    Parameters
+    ----------
+    draws : int
+        N, one of :attr:`COUNTS`.
+    """
+
+    draws: int = 1
+
+    name = "stochastic"
+    meaning = "y = c/N, c the number of N = `draws` random thresholds below f(W·x + b), drawn again in every pass that perturbs the neuron"
+    own_noise = True
+
+    COUNTS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
+    """Numbers of draws that a neuron may have."""
+
+    @property
+    def thresholds(self) -> int:
+        """Return N."""
+        return self.draws
+
+    def operands(self, n_in: int, n_out: int) -> int:
+        """Return the number of inputs."""
+        return n_in
+
+    def check(self, n_in: int, n_out: int) -> None:
+        """Refuse a number of draws that is not one of :attr:`COUNTS`."""
+        if not _is_whole(self.draws) or self.draws not in self.COUNTS:
+            given = {"neurons": n_out, "kind": self.name, "draws": self.draws}
+            listed = f"{', '.join(map(str, self.COUNTS[:-1]))} or {self.COUNTS[-1]}"
+            raise DesignError("network.layers", given, f"draws must be {listed}", "Write draws = 8, say.")
+
+    def check_activation(self, key: str, activation: Activation) -> None:
+        """Refuse an activation that is no probability; see :class:`LayerKind`."""
+        if activation.signed or not activation.bounded:
+            usable = [each.value for each in Activation if each.bounded and not each.signed]
+            reason = "the activation of a stochastic neuron is a probability, from 0 to 1"
+            listed = " or ".join(f'{key.rpartition(".")[2]} = "{name}"' for name in usable)
+            raise DesignError(key, activation.value, reason, f"Write {listed}, or take the layer without its kind.")
+
+    def check_activation_format(self, number: int, form: Fixed) -> None:
+        """Refuse a format without room for the middles of N parts, or whose thresholds exceed a word; see :class:`LayerKind`."""
+        least, most = 1 + self._log2, MOST_WORD_BITS // self.draws
+        if form.fraction_bits < least:
+            reason = f"layer {number} has {self.draws} draws, whose fixed thresholds need {least} fraction bits"
+            raise DesignError("formats.activation", str(form), reason, f"Take at least {least} fraction bits, or fewer draws.")
+        if form.fraction_bits > most:
+            reason = f"layer {number} draws {self.draws} thresholds of {form.fraction_bits} bits, and a word has {MOST_WORD_BITS}"
+            remedy = f"Take at most {most} fraction bits, such as '{Fixed(form.signed, form.integer_bits, most)}', or fewer draws."
+            raise DesignError("formats.activation", str(form), reason, remedy)
+
+    @property
+    def _log2(self) -> int:
+        return self.draws.bit_length() - 1
+
+    def output_format(self, activation: Fixed) -> Fixed:
+        """Return UQ1.log₂N, in which a count c is c/N."""
+        return Fixed(False, 1, self._log2)
+
+    def factors(self, signs: tuple[int, ...]) -> tuple[int, ...]:
+        """Return −N and N, the least and the greatest difference of two counts."""
+        return -self.draws, self.draws
+
+    def error_offset(self, amplitude_log2: int, two_sided: bool) -> int:
+        """Return log₂Δ − 1, or log₂Δ if the difference is two-sided; the mean of C̃ times a difference of counts is 2·p·(1 − p)·∂C/∂p."""
+        return amplitude_log2 if two_sided else amplitude_log2 - 1
+
+
 DENSE = Dense()
 """The kind of a layer of which a design says nothing else."""
 
-LAYER_KINDS: dict[str, type[LayerKind]] = {kind.name: kind for kind in (Dense, Sparse, Leaky, Lif)}
+LAYER_KINDS: dict[str, type[LayerKind]] = {kind.name: kind for kind in (Dense, Sparse, Leaky, Lif, Stochastic)}
 """Kinds of layers, by their names in a design file."""

@@ -187,6 +187,11 @@ class LearningSpec(ABC):
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
         """Return the key, source format and target format of every cast except that which 2ᵉ scales."""
 
+    @property
+    def _scaling_exponents(self) -> tuple[int, int]:
+        """Smallest and largest exponent of the cast that a power of two scales (:meth:`_scaled`)."""
+        return self.gradient_exponents
+
     def _scaled(self) -> tuple[Fixed, Fixed, str, str]:
         """Return the source and the target of the cast which 2ᵉ scales, the name of the source, and that of the target."""
         return self.cost_change_format, self.gradient_format, "cost change", "gradient"
@@ -459,7 +464,7 @@ class LearningSpec(ABC):
                 ) from error
 
     def _check_widths(self) -> None:
-        _, high = self.gradient_exponents
+        _, high = self._scaling_exponents
         scaled, target, name, key = self._scaled()
         most = scaled.width + max(0, target.fraction_bits - scaled.fraction_bits + high)
         if most > MAX_BITS:

@@ -202,8 +202,9 @@ class Network:
             raise DesignError("network.layers", list(self.sizes), reason, "Give a kind for each layer.")
         if all(kind == DENSE for kind in self.kinds):
             object.__setattr__(self, "kinds", ())
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers, 1):
             layer.kind.check(layer.n_in, layer.n_out)
+            layer.kind.check_activation("network.output" if number == len(self.sizes) - 1 else "network.hidden", layer.activation)
 
     def _check_frames(self) -> None:
         frames, key = self.frames, "network.frames"
@@ -260,6 +261,16 @@ class Network:
     def n_neurons(self) -> int:
         """Number of neurons in all layers."""
         return sum(self.sizes[1:])
+
+    @property
+    def random(self) -> bool:
+        """Whether the output of a neuron is random."""
+        return any(kind.own_noise for kind in self.kinds)
+
+    @property
+    def own_noise(self) -> np.ndarray:
+        """Which neurons learn from their own noise (bool, shape (neurons,))."""
+        return np.repeat([layer.kind.own_noise for layer in self.layers], self.sizes[1:])
 
     def layer_of(self, neuron: int) -> int:
         """Return the number of a neuron's layer; neurons count over all layers."""

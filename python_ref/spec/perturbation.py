@@ -23,6 +23,7 @@ __all__ = [
     "Trinomial",
     "WalshCode",
     "WalshGrayCode",
+    "draw_generator",
     "stochastic_generator",
 ]
 
@@ -253,6 +254,11 @@ CODES: dict[str, type[Code]] = {code.name: code for code in (LfsrCode, WalshCode
 def stochastic_generator(bits: int) -> Trinomial:
     """Return the generator of stochastic words of ``bits`` bits."""
     return Trinomial.for_outputs(bits, "stochastic")
+
+
+def draw_generator(bits: int) -> Trinomial:
+    """Return the generator of the thresholds of stochastic neurons, of ``bits`` bits for each neuron."""
+    return Trinomial.for_outputs(bits, "draws")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Presentations of node perturbation, the runs of steps in which neither the sample nor the parameters change, and their formats.
 
-Every step of a presentation is a probe, which adds s·C̃ to the error sum E of each neuron. When the presentation ends, the error
-err = cast_error(2ᵉ·E) of each neuron is multiplied by the inputs of its synapses.
+Every step of a presentation is a probe, which adds s·C̃ to the error sum E of each neuron, or m·C̃ to that of a neuron which learns from its
+own noise. When the presentation ends, the error err = cast_error(2ᵉ·E) of each neuron is multiplied by the inputs of its synapses.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Presentation:
         Parts of the network, which the probes perturb in turn.
     scale : int
         Binary logarithm of what a gradient is multiplied by in an error: the largest rate, or the scale of G (``gradient_scale``).
+    factors : tuple of (tuple of int, int)
+        For each kind of layer, the values that C̃ is multiplied with in E, and the offset o of the exponent of its errors, 2^(e + o)·E.
     """
 
     formats: Formats
@@ -80,6 +82,7 @@ class Presentation:
     multiplier_bits: int
     round: Round
     scale: int
+    factors: tuple[tuple[tuple[int, ...], int], ...]
 
     @property
     def longest(self) -> int:
@@ -108,8 +111,12 @@ class Presentation:
 
     @property
     def error_sum(self) -> Fixed:
-        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron."""
-        ends = [self.summed * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
+        """Exact format of E, the sum of s·C̃ or m·C̃ over the steps that may perturb a neuron of any layer."""
+        return self._sum_of(tuple(factor for factors, _ in self.factors for factor in factors))
+
+    def _sum_of(self, factors: tuple[int, ...]) -> Fixed:
+        """Return the exact format of E of neurons with these factors."""
+        ends = [self.summed * factor * change for factor in factors for change in (self.cost_change.min, self.cost_change.max)]
         return Fixed.covering(min(ends), max(ends), self.cost_change.fraction_bits)
 
     @property
@@ -153,7 +160,8 @@ class Presentation:
     @property
     def largest_error(self) -> float:
         """Largest magnitude of an error, as a real number; 0 if every error rounds to zero."""
-        largest = max(-self.error_sum.min, self.error_sum.max) * 2.0 ** (self.exponent - self.error_sum.fraction_bits)
+        sums = [(self._sum_of(factors), self.exponent + offset) for factors, offset in self.factors]
+        largest = max(max(-form.min, form.max) * 2.0 ** (exponent - form.fraction_bits) for form, exponent in sums)
         if largest < ROUNDED_AWAY_BELOW[self.formats.error_cast.rounding] * 2.0**-self.error.fraction_bits:
             return 0.0
         return min(largest, -self.error.min * 2.0**-self.error.fraction_bits)

@@ -95,9 +95,11 @@ def _once(spec: DesignSpec, which: str) -> list[Probe]:
     """Return the observables of neurons that a pass evaluates once."""
     shape = spec.passes, spec.network.n_neurons
     z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    y = tuple(spec.output_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    shown = "y, or the count of a stochastic neuron," if spec.network.random else "y"
     return [
         Probe("preactivation", shape, z, f"z of {which}, exact, by neuron"),
-        Probe("activation", shape, (spec.formats.activation,), f"y of {which}, by neuron"),
+        Probe("activation", shape, y if spec.network.random else y[:1], f"{shown} of {which}, by neuron"),
     ]
 
 
@@ -131,8 +133,9 @@ def _presented(spec: DesignSpec) -> list[Probe]:
     n, order = spec.quantities, "by neuron"
     if spec.series:
         order = "by quantity, 0 in segments of which the sample has no frame"
+    factor = "s, or m of a stochastic neuron" if spec.network.random else "s"
     return [
-        Probe("sign", (n,), (Fixed(True, 2, 0),), f"s, {order}"),
+        Probe("sign", (n,), (spec.factor_format,), f"{factor}, {order}"),
         Probe("error_sum", (n,), (spec.error_sum_format,), f"E after this step, before the end of a presentation clears it, {order}"),
         Probe("error", (n,), (spec.error_format,), f"err where the presentation ends, otherwise 0, {order}"),
     ]

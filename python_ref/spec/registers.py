@@ -17,7 +17,7 @@ from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
 from python_ref.spec.optimizer import Memory
-from python_ref.spec.perturbation import stochastic_generator
+from python_ref.spec.perturbation import Trinomial, stochastic_generator
 
 __all__ = [
     "ERROR_SUMS",
@@ -34,6 +34,7 @@ __all__ = [
     "phase_bits",
     "register_map",
     "stream_beats",
+    "stream_generators",
     "stream_widths",
     "stream_words",
 ]
@@ -106,23 +107,25 @@ def phase_bits(spec: LearningSpec) -> int:
     return spec.code.phase_bits(spec.quantities)
 
 
+def stream_generators(spec: LearningSpec) -> tuple[Trinomial, ...]:
+    """Return the generators whose states the host loads: those of the signs in order, that of stochastic rounding if there is one, and that
+    of the thresholds if there are stochastic neurons."""
+    rounding = (stochastic_generator(spec.stochastic_bits),) if spec.stochastic_bits else ()
+    drawing = (spec.thresholds.generator,) if isinstance(spec, DesignSpec) and spec.thresholds else ()
+    return (*spec.sign_generators, *rounding, *drawing)
+
+
 def stream_widths(spec: LearningSpec) -> tuple[int, ...]:
     """Return the number of bits that each stream takes from a beat of the register ``stream``.
 
-    The streams are the phase, the sign generators in order, and the stochastic generator if there is one. A generator takes as many bits
-    as it draws at once.
+    The streams are the phase, and those of :func:`stream_generators` in order. A generator takes as many bits as it draws at once.
     """
-    widths = [phase_bits(spec)]
-    widths += [generator.outputs for generator in spec.sign_generators]
-    widths += [stochastic_generator(spec.stochastic_bits).outputs] if spec.stochastic_bits else []
-    return tuple(widths)
+    return (phase_bits(spec), *(generator.outputs for generator in stream_generators(spec)))
 
 
 def stream_beats(spec: LearningSpec) -> int:
     """Return the number of beats that fill every generator's state; each beat pushes its bits in at the top."""
-    generators = list(spec.sign_generators)
-    generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
-    return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
+    return max((-(-generator.degree // generator.outputs) for generator in stream_generators(spec)), default=1)
 
 
 def stream_words(spec: LearningSpec) -> int:

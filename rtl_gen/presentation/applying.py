@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.activation import ActivationUnit
 from rtl_gen.indices import replayed_before
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.controller import PresentationController
+from rtl_gen.presentation.draws import output_latency
 from rtl_gen.presentation.just_in_time import (
     JustInTimeArray,
     JustInTimeContract,
@@ -62,8 +62,8 @@ class ApplyingAlone:
     def _wait(self, delay: int) -> int:
         """Cycles by which that pass waits, if its operands are read ``delay`` cycles later than they could be."""
         if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
-            return max(0, ActivationUnit.latency - Operands.latency(self.spec) - delay)
-        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1 - delay, self.spec.layout.layers
+            return max(0, output_latency(self.spec) - Operands.latency(self.spec) - delay)
+        written, layers = NeuronStream.replay_latency + output_latency(self.spec) + 1 - delay, self.spec.layout.layers
         first = [part.first for part in self.spec.round.parts if part.first < len(layers) - 1 or not self.spec.in_parts]
         return max(0, *(written - replayed_before(layers[number], *layers[number + 1 : number + 2]) for number in first))
 

@@ -320,12 +320,16 @@ class NodeArray(wiring.Component):
         m.d.comb += self.noise_slot.eq(slots[first - 1 - DRAW_LATENCY])
         noise = self.noise
         if spec.direct_update:
-            places = alignment(spec)
-            hidden = delayed(m, slots[first - 1 - DRAW_LATENCY].layer != 0, DRAW_LATENCY, "noise_hidden")
             # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned. Noise below
             # the lowest bit of the products does not matter.
-            of_hidden, of_inputs = (Cat(noise[:each], noise)[: spec.stochastic_bits] for each in (places[-1], places[0]))
-            noise = Mux(hidden, of_hidden, of_inputs)
+            places, layer = alignment(spec), slots[first - 1 - DRAW_LATENCY].layer
+            shifted = {each: Cat(noise[:each], noise)[: spec.stochastic_bits] for each in places}
+            if spec.network.random:
+                late, noise = delayed(m, layer, DRAW_LATENCY, "noise_layer"), shifted[places[-1]]
+                for number, each in enumerate(places[:-1]):
+                    noise = Mux(late == number, shifted[each], noise)
+            else:
+                noise = Mux(delayed(m, layer != 0, DRAW_LATENCY, "noise_hidden"), shifted[places[-1]], shifted[places[0]])
         return shared | {name: delayed(m, noise, 1 + cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
 
     def _existing(self, m, slot, when=1):

@@ -14,11 +14,11 @@ from math import lcm
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.presentation import FACTOR_BITS
 from python_ref.spec.schedule import Schedule
-from rtl_gen.activation import ActivationUnit
 from rtl_gen.cost import CostUnit
 from rtl_gen.presentation.array import NodeArray
+from rtl_gen.presentation.draws import output_latency
 from rtl_gen.presentation.errors import ErrorUnit
-from rtl_gen.presentation.layouts import has_full_layers
+from rtl_gen.presentation.layouts import has_full_layers, noisy_layers, overtakes
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.sequencer import PassSequencer
 
@@ -277,6 +277,8 @@ class PresentationContract:
             return "incremental, one synapse of each output"
         if not spec.code.single or len(spec.network.layers) == 1:
             return "the layers behind the first" if len(spec.network.layers) > 1 else "no synapse"
+        if spec.network.random:
+            return "in full, since a stochastic layer follows its inputs by chance"
         if any(layer.lists is not None for layer in spec.network.layers[1:]):
             return "in full, since a sparse layer behind the first has the input that changes in few of its lists"
         return f"in full, since activations have more than {FACTOR_BITS - 1} bits"
@@ -289,7 +291,7 @@ class PresentationContract:
 
 def outputs_to_change(spec: DesignSpec) -> int:
     """Return the cycles from the cycle in which the last output leaves the lanes, or would leave them, to the cost change."""
-    return NeuronStream.latency - 2 + ActivationUnit.latency + CostUnit.latency(spec)
+    return NeuronStream.latency - 2 + output_latency(spec) + CostUnit.latency(spec)
 
 
 @lru_cache(maxsize=256)
@@ -309,6 +311,10 @@ class _Walk:
         self.probes = probes
         self.first = first
         self.leaving: set[int] = set()
+        self.noisy = noisy_layers(self.spec)
+        self.ordered = overtakes(self.spec)
+        self.drawn = 0
+        """Cycle in which the last stochastic neuron of the latest pass leaves the lanes, or of its replay."""
 
     def _leaves(self, start: int, layer: int) -> tuple[int, int]:
         """Note in which cycles the neurons of a pass leave the lanes; return those of the last one that is kept, and of the last one."""
@@ -331,6 +337,8 @@ class _Walk:
                 slot += tail if group == placed.groups - 1 else inner
             if number == last_kept:
                 kept = last
+            if self.ordered and number == self.noisy[-1]:
+                self.drawn = last
         return kept, last
 
     def _phase(self, probe: int) -> tuple[tuple[int, ...], int]:
@@ -370,6 +378,8 @@ class _Walk:
                 prepared = max(prepared, settled[-2] + 1)
             if random and prepared_before is not None and probe % pairs == 0 and (self.first + probe // pairs) % times == 0:
                 prepared = max(prepared, prepared_before + spec.network.n_neurons + 2)
+            if self.ordered and part.first in self.noisy:
+                prepared = max(prepared, self.drawn + 2)
             prepared_before = prepared
             read = prepared + 2
             for _ in range(count):
@@ -377,6 +387,8 @@ class _Walk:
                     read += 1
                 read += 1
             last_read = read - 1
+            if self.ordered and part.first == self.noisy[-1]:
+                self.drawn = last_read + 1
             joined = last_read + 2 + lat.replay_wait
             if several:
                 begin = min(contract.layer_at(self.first + probe // pairs) + 1, len(layers) - 1)
@@ -395,7 +407,8 @@ class _Walk:
             # What comes next depends on this alone; once it repeats, with all cycles moved by the same number, so does what follows, while
             # the same probes follow: to the end, or as long as they perturb the same layer.
             self.leaving = {cycle for cycle in self.leaving if cycle > ready}
-            ahead = *(cycle - prepared for cycle in (ready, free, *settled)), frozenset(cycle - prepared for cycle in self.leaving)
+            drawn = (self.drawn,) if self.ordered else ()
+            ahead = *(cycle - prepared for cycle in (ready, free, *settled, *drawn)), frozenset(cycle - prepared for cycle in self.leaving)
             phase, limit = self._phase(probe) if several else ((probe + 1) % phases, self.probes)
             before, at_first = seen.setdefault((deep, phase, *ahead), (probe, prepared))
             rounds = (limit - 1 - probe) // (probe - before) if before < probe else 0
@@ -403,5 +416,6 @@ class _Walk:
             probe += 1 + rounds * (probe - before)
             ready, free, prepared_before, settled = ready + moved, free + moved, prepared + moved, [each + moved for each in settled]
             self.leaving = {cycle + moved for cycle in self.leaving}
+            self.drawn += moved
         applied = settled[-1] + 1 + lat.first_errors + 2
         return contract.next_start(applied)

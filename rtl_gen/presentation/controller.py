@@ -12,7 +12,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.controller import Countdown, Period
-from rtl_gen.presentation.layouts import UNPERTURBED, part_shape
+from rtl_gen.presentation.layouts import UNPERTURBED, noisy_layers, overtakes, part_shape
 from rtl_gen.slot import by_layer, delayed
 
 __all__ = ["PresentationController", "period_counters"]
@@ -75,6 +75,8 @@ class PresentationController(wiring.Component):
         Strobe after the last replay of a step has begun, and whether the next step takes a new sign vector.
     cost_stb, settled_stb, change_stb : In(1)
         Strobe of a pass's cost; the same in training, delayed to the time of a cost change; and strobe of a step's cost change.
+    drawn : In(1)
+        Strobe: the last stochastic neuron of a pass has left the lanes, or has been replayed; where a replay could overtake one.
     errors_busy, errors_ready, learned_stb : In(1)
         Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
     first, final : Out(1)
@@ -114,6 +116,7 @@ class PresentationController(wiring.Component):
                 "count": In(32),
                 "bank": Out(2),
                 **({"part": Out(part_shape(spec))} if spec.in_parts else {}),
+                **({"drawn": In(1)} if overtakes(spec) else {}),
             }
         )
 
@@ -138,6 +141,8 @@ class PresentationController(wiring.Component):
         if self.spec.in_parts:
             in_lanes = by_layer([int(part.first < len(self.spec.network.layers) - 1) for part in self.spec.round.parts], self.part)
             prepared &= in_lanes | self._has_way(m, taking, run, in_lanes, in_flight)
+        if overtakes(self.spec):
+            prepared &= self._in_order(m, run)
         replayed = run.replay & delayed(m, self.replay_done, self.replay_wait, "replayed", reset_less=False)
         joined = run.join & (self.started if len(self.spec.network.layers) > 1 else 1)
         if self.spec.in_parts:
@@ -246,6 +251,18 @@ class PresentationController(wiring.Component):
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         return ~lanes_before | (settled & (wait == 0))
+
+    def _in_order(self, m, run):
+        """Whether a probe may be replayed without taking thresholds too early: all stochastic neurons of the pass before have left, or the
+        layer that is replayed has none."""
+        noisy, parts = noisy_layers(self.spec), self.spec.round.parts
+        counted = replays = Const(1, 1)
+        if self.spec.in_parts:
+            counted = by_layer([int(part.first <= noisy[-1]) for part in parts], self.part)
+            replays = by_layer([int(part.first in noisy) for part in parts], self.part)
+        undrawn = Signal(range(4), name="undrawn")
+        m.d.sync += undrawn.eq(undrawn + ((run.begin & self.started) | (self.replay & counted)) - self.drawn)
+        return ~replays | (undrawn == 0)
 
     def _take_turns(self, m, begins, concluded):
         """Keep the part whose turn it is: in a round, all parts once, then again those that have more probes, and so on."""

@@ -23,7 +23,8 @@ from rtl_gen.perturbation import load_streams
 from rtl_gen.presentation.applying import applying
 from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
 from rtl_gen.presentation.contract import Latencies, outputs_to_change
-from rtl_gen.presentation.errors import SharedErrorUnit, error_unit
+from rtl_gen.presentation.draws import output_latency
+from rtl_gen.presentation.errors import ErrorUnit, SharedErrorUnit, error_unit
 from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, is_unperturbed, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream, kept_words, neuron_stream
 from rtl_gen.presentation.noise import noise_words
@@ -72,10 +73,14 @@ class NodeCore(wiring.Component):
         spec = self.spec
         self.applying = applying(spec)
         self.array = self.applying.array
-        self.errors = error_unit(spec)
-        depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + ActivationUnit.latency - 1
+        self.errors = self._error_unit()
+        depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + output_latency(spec) - 1
         self.sequencer = self.applying.sequencer(depth=depth, error_cycles=self._error_cycles, error_pace=self.errors.pace)
         self.contract = self.applying.contract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
+
+    def _error_unit(self) -> ErrorUnit:
+        """Return the unit of the errors."""
+        return error_unit(self.spec)
 
     @property
     def _error_cycles(self) -> int:
@@ -330,13 +335,14 @@ class NodeCore(wiring.Component):
 
     def _connect_streams(self, m, blocks):
         """Connect the rounding noise to the lanes, and the loaded states to all random streams."""
-        host, signs, array = (blocks[name] for name in ("host", "signs", "array"))
-        streams = [signs]
         if self.spec.stochastic_bits:
-            noise = blocks["noise"]
+            noise, array = blocks["noise"], blocks["array"]
             m.d.comb += [noise.slot.eq(array.noise_slot), array.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
-            streams.append(noise)
-        load_streams(m, self.spec, host, streams)
+        load_streams(m, self.spec, blocks["host"], self._streams(blocks))
+
+    def _streams(self, blocks: dict[str, Any]) -> list[Any]:
+        """The blocks that have random streams, in the order of their bits in a beat of the register ``stream``."""
+        return [blocks["signs"], *([blocks["noise"]] if self.spec.stochastic_bits else [])]
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""

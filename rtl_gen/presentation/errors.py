@@ -19,7 +19,7 @@ from rtl_gen.fanout import fanout_latency
 from rtl_gen.fixed import limit, plus_or_minus
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
-from rtl_gen.probe import shape_of
+from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
 __all__ = ["ErrorUnit", "IncrementalErrorUnit", "PartErrorUnit", "SharedErrorUnit", "error_unit"]
@@ -66,6 +66,9 @@ class ErrorUnit(wiring.Component):
 
     pace = 1
 
+    sum_latency = 2
+    """Cycles from a neuron's turn to its new E: one to read E, one to sum."""
+
     strobes: ClassVar[tuple[str, ...]] = ("change_stb", "final", "next_group")
     """Names of the strobes, and of what is valid with one."""
 
@@ -81,7 +84,7 @@ class ErrorUnit(wiring.Component):
                 "error_en": Out(spec.hardware.lanes),
                 **{name: Out(1) for name in ("ready", "busy", "saturated", "correlation_stb", "error_stb")},
                 "error_sum": Out(shape_of(spec.error_sum_format)),
-                "sign_o": Out(signed(2)),
+                "sign_o": Out(event_layouts(spec)["correlation"]["sign"].shape),
                 "host_mode": In(1),
                 "host_address": In(address_range(spec)),
                 "readable": In(1),
@@ -105,8 +108,8 @@ class ErrorUnit(wiring.Component):
 
     @property
     def _cast_latency(self) -> int:
-        """Cycles from a neuron's turn to its error: one to read E, one to sum, and the scaler's."""
-        return 2 + self.scaler.latency
+        """Cycles from a neuron's turn to its error: those to its E, and the scaler's."""
+        return self.sum_latency + self.scaler.latency
 
     @cached_property
     def scaler(self) -> Scaler:
@@ -133,7 +136,7 @@ class ErrorUnit(wiring.Component):
         index, boundary, opens = self._sweep(m)
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
-            write.addr.eq(delayed(m, index, 2, "index")),
+            write.addr.eq(delayed(m, index, self.sum_latency, "index")),
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
         kept = self._sum(m, index, read.data, total, write.en)
@@ -149,14 +152,18 @@ class ErrorUnit(wiring.Component):
         """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read; return the sum that is cast."""
         m.d.comb += [
             self.sign_index.eq(index),
-            summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
+            summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed),
         ]
+        self._add(m, index, total, Mux(self._fresh, 0, old), self.sign.active)
+        return total
+
+    def _add(self, m, index, total, old, active):
+        """Register, as ``total``, the sum of ``old`` and s·C̃, which counts where the neuron ``index`` of the cycle before is ``active``."""
         m.d.sync += [
-            total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, self.sign.active)),
+            total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, active)),
             self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
         ]
-        return total
 
     def _scale(self, m, value):
         """The scaled and cast value, and whether it was out of range."""
@@ -397,20 +404,17 @@ class PartErrorUnit(ErrorUnit):
         """The sum that is written back; a presentation that begins while errors are cast does not clear E, so that the cast does."""
         if not self.spec.just_in_time:
             return total
-        return Mux(delayed(m, self._outputs, 2, "cast", reset_less=False), 0, total)
+        return Mux(delayed(m, self._outputs, self.sum_latency, "cast", reset_less=False), 0, total)
 
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0; return the sum that is cast."""
         active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
         m.d.comb += [
             self.sign_index.eq(index),
-            summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
-            self.correlation_stb.eq(summed & delayed(m, active, 1, "active")),
+            summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
+            self.correlation_stb.eq(summed & delayed(m, active, self.sum_latency - 1, "active")),
         ]
-        m.d.sync += [
-            total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, active)),
-            self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
-        ]
+        self._add(m, index, total, Mux(self._fresh, 0, old), active)
         return total
 
     def _begin(self, m, sweeping, starts, index):

@@ -20,7 +20,7 @@ from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.lane import LaneTiming, MultiplyAdd, NodeLane
 from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, is_unperturbed, measures
-from rtl_gen.presentation.operands import Operands, activation_banks, multiple
+from rtl_gen.presentation.operands import Operands, activation_banks, hidden_operands, multiple
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.slot import by_layer, delayed
 
@@ -213,13 +213,14 @@ class JustInTimeOperands(Operands):
         of_inputs, of_hidden = multiple(n_in, buffer, spec.sample_buffers), multiple(hidden, bank, banks)
         m.d.sync += base.eq(Mux(ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, ahead.layer)))
         sources = []
-        for source, port, here in zip(("input", "activation"), ports, (slot.layer == 0, slot.layer != 0), strict=True):
+        for source, port in zip(("input", "activation"), ports, strict=True):
             if port is not None:
                 m.d.comb += port.addr.eq(address)
-                sources.append((delayed(m, port.data, behind, f"{name}_{source}"), here, -len(sources)))
+                sources.append(delayed(m, port.data, behind, f"{name}_{source}"))
+        found = [(sources[0], slot.layer == 0, 0)]
         if len(sources) > 1:  # activations are stored as their complements
-            sources[1] = (~sources[1][0], *sources[1][1:])
-        return address, base, sources
+            found += [(~sources[1], when, which) for _, when, which in hidden_operands(spec, slot.layer)]
+        return address, base, found
 
     def _fetch_applied(self, m, inputs, activations, buffer, bank):
         """Read the operand that the errors multiply, and align it."""

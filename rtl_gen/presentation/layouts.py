@@ -14,6 +14,8 @@ __all__ = [
     "layer_of",
     "measures",
     "neuron_layout",
+    "noisy_layers",
+    "overtakes",
     "part_shape",
     "sign_layout",
     "slot_layout",
@@ -31,6 +33,20 @@ def is_unperturbed(bank: Value) -> Value:
 def has_full_layers(spec: DesignSpec) -> bool:
     """Whether incremental probes compute layers in full: from the second one behind the perturbed neuron on."""
     return spec.incremental and len(spec.network.layers) > 2
+
+
+def noisy_layers(spec: DesignSpec) -> list[int]:
+    """Return the numbers of the layers whose neurons learn from their own noise."""
+    return [number for number, layer in enumerate(spec.network.layers) if layer.kind.own_noise]
+
+
+def overtakes(spec: DesignSpec) -> bool:
+    """Whether a probe that is replayed too early would take thresholds before the pass before it has taken all of its own.
+
+    Neurons leave the lanes in their order, so it is only a stochastic layer that is replayed which may come among others of that pass.
+    """
+    noisy = noisy_layers(spec)
+    return any(part.first in noisy for part in spec.round.parts if noisy and noisy[-1] > 0)
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:
@@ -98,10 +114,13 @@ def neuron_layout(spec: DesignSpec) -> data.StructLayout:
         Number of the neuron, counted over all layers.
     replayed : unsigned(1)
         The neuron is the perturbed one, which does not come from the lanes; in incremental probes that compute layers in full.
+    active : unsigned(1)
+        The neuron is perturbed in its pass; in networks with stochastic layers.
     """
     slot = slot_layout(spec)
     index = unsigned(max(1, (spec.network.n_neurons - 1).bit_length()))
-    flags = {name: unsigned(1) for name in ("valid", "last", "minus", *(("replayed",) if has_full_layers(spec) else ()))}
+    more = ("replayed",) if has_full_layers(spec) else ("active",) if spec.network.random else ()
+    flags = {name: unsigned(1) for name in ("valid", "last", "minus", *more)}
     return data.StructLayout({**flags, "bank": unsigned(2), "layer": slot["layer"].shape, "index": index})
 
 

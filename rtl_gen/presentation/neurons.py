@@ -10,7 +10,16 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, measures, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import (
+    has_full_layers,
+    is_unperturbed,
+    measures,
+    neuron_layout,
+    noisy_layers,
+    part_shape,
+    sign_layout,
+    slot_layout,
+)
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
 __all__ = ["DeepStream", "IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
@@ -55,6 +64,8 @@ class NeuronStream(wiring.Component):
         Number of a neuron and bank of its pass, and its sign one cycle later.
     neuron, z : Out
         Fields of the neuron that is output, the first one of a group ``latency`` cycles after ``slot``, and its pre-activation.
+    drawn : Out(1)
+        Strobe: the last stochastic neuron of a pass leaves, or has been replayed; in networks with stochastic layers.
     """
 
     latency = 4
@@ -84,6 +95,7 @@ class NeuronStream(wiring.Component):
             "sign": In(sign_layout()),
             "neuron": Out(neuron),
             "z": Out(signed(spec.accumulator_width)),
+            **({"drawn": Out(1)} if spec.network.random else {}),
         }
 
     @property
@@ -114,6 +126,12 @@ class NeuronStream(wiring.Component):
             self.neuron.eq(found),
             self.z.eq(self._perturbed(m, z, found)),
         ]
+        if self.spec.network.random:
+            last = sum(self.spec.network.sizes[1 : noisy_layers(self.spec)[-1] + 2]) - 1
+            m.d.sync += [
+                self.neuron.active.eq(self.sign.active & ~is_unperturbed(found.bank)),
+                self.drawn.eq(chosen.valid & (chosen.index == last)),
+            ]
         return m
 
     def _find(self, m, z, leaves, leaving, replayed):
@@ -202,11 +220,23 @@ class NeuronStream(wiring.Component):
         return min(places), places
 
     def _perturbed(self, m, z, neuron):
-        """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""
+        """z + sΔ, or z − sΔ, or z itself in the unperturbed pass, and of a stochastic neuron always."""
+        if self.spec.network.random:
+            return self._perturbed_by_layer(z, neuron)
         low, places = self._places
         first, others = (Const(1 << place - low, signed(2 + max(places) - low)) for place in places)
         negative, active = self.sign.negative ^ neuron.minus, self.sign.active & ~is_unperturbed(neuron.bank)
         return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(neuron.layer == 0, first, others), negative, active))
+
+    def _perturbed_by_layer(self, z, neuron):
+        """The same where each layer has a binary point of its own, and stochastic layers have no Δ."""
+        deltas = [self.spec.delta(number) for number in range(len(self.spec.network.layers))]
+        if not any(deltas):
+            return z
+        low = min((delta & -delta).bit_length() - 1 for delta in deltas if delta)
+        delta = Cat(by_layer([each >> low for each in deltas], neuron.layer), Const(0, 1)).as_signed()
+        negative, active = self.sign.negative ^ neuron.minus, self.sign.active & ~is_unperturbed(neuron.bank)
+        return Cat(z[:low], plus_or_minus(z.shift_right(low), delta, negative, active))
 
 
 class IncrementalStream(NeuronStream):

@@ -7,6 +7,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
 from rtl_gen.fanout import read_latency
 from rtl_gen.indices import IndexMemory, has_lists, next_operand
 from rtl_gen.operands import SampleLoader
@@ -15,7 +16,7 @@ from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, neuron
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
-__all__ = ["Operands", "activation_banks", "gathered", "multiple", "sample_memories"]
+__all__ = ["Operands", "activation_banks", "gathered", "hidden_operands", "multiple", "sample_memories"]
 
 
 def activation_banks(spec: DesignSpec) -> int:
@@ -171,7 +172,7 @@ class Operands(wiring.Component):
         if activations is not None:
             m.d.comb += activations.addr.eq(address)
             read = ~delayed(m, activations.data, behind, "activation")
-            sources["activation"] = (read, ahead.layer != 0, -1)
+            sources |= {f"activation{name}": (read, when, which) for name, when, which in hidden_operands(spec, ahead.layer)}
         will_probe = ~is_unperturbed(ahead.bank) if spec.incremental else Const(0, 1)
         if full_layers:
             will_probe = ahead.single
@@ -179,7 +180,7 @@ class Operands(wiring.Component):
         if adds_in_multiplier(spec):
             works = works & (self.update | ~ahead.apply)
         for name, (data, when, which) in sources.items():
-            one = Const(1 << spec.operand_format(layers[which]).fraction_bits)
+            one = Const(1 << spec.operand_format(which).fraction_bits)
             shift = alignment(spec)[which]
             for kind, apply in (("", ~ahead.apply), ("_applied", ahead.apply)) if shift else (("", Const(1, 1)),):
                 places = shift if kind else 0
@@ -237,6 +238,20 @@ class Operands(wiring.Component):
         with m.If(neuron.valid & in_last_layer(spec, neuron)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
         m.d.comb += [targets.addr.eq(multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]
+
+
+def hidden_operands(spec: DesignSpec, layer):
+    """Return what the layers behind the first one read, for each format: a name, whether ``layer`` has it, and the number of a layer.
+
+    Without stochastic layers all of them have one, that of activations.
+    """
+    formats = [spec.operand_format(number) for number in range(len(spec.network.layers))]
+    if not spec.network.random:
+        return [("", layer != 0, len(formats) - 1)]
+    of_format: dict[Fixed, list[int]] = {}
+    for number, form in enumerate(formats[1:], 1):
+        of_format.setdefault(form, []).append(number)
+    return [(str(numbers[0]), Cat(layer == number for number in numbers).any(), numbers[0]) for numbers in of_format.values()]
 
 
 def sample_memories(m: Module, spec: DesignSpec, loader: SampleLoader):

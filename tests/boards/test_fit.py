@@ -34,13 +34,15 @@ from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
 from tests.boards.test_synth import design as small
 from tests.support.designs import random_design
+from tests.support.stochastic_designs import random_stochastic_design
 
 UP5K, ECP5, GOWIN = (TARGETS[name] for name in ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9"))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(24))
 def test_memories_are_all_there(seed):
-    spec = random_design(random.Random(f"memories {seed}"), parts=1.0, sparse=0.3)
+    rng = random.Random(f"memories {seed}")
+    spec = random_design(rng, parts=1.0, sparse=0.3) if seed < 20 else random_stochastic_design(rng, parts=0.5)
     tables = len({layer.activation for layer in spec.network.layers if layer.activation.tabulated})
     bits = sum(memory.count * memory.bits for memory in memories(spec) if not memory.fixed)
     bits += tables * (spec.formats.activation.width << spec.formats.table.width)

@@ -176,7 +176,7 @@ class Lockstep:
         self.steps = 0
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
         seed = self.spec.perturbation.seed if seed is None else seed
-        self.state = replace(self.state.with_load(), seed=seed, steps=0, updates=0, counters=counters)
+        self.state = replace(self.state.with_load(), seed=seed, drawn=0, steps=0, updates=0, counters=counters)
 
     def resume(self) -> None:
         """Let the core forget where the run is, and tell it: the model goes on as if nothing had happened."""

@@ -17,7 +17,7 @@ def neuron_inputs(spec: DesignSpec) -> dict[tuple[int, int], list[int]]:
     sizes, kinds = spec.network.sizes, spec.network.kinds
     for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         kind = kinds[layer] if kinds else None
-        if kind is None or kind.name == "dense":
+        if kind is None or kind.name in ("dense", "stochastic"):
             found |= {(layer, o): list(range(n_in)) for o in range(n_out)}
         elif kind.name == "sparse":
             block = 8 if kind.block is None else kind.block

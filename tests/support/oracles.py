@@ -10,8 +10,9 @@ from python_ref.spec.probes import COUNTERS
 from tests.support.oracle import Oracle
 from tests.support.probe_oracle import ProbeOracle
 from tests.support.probe_signature import ProbeSignature
+from tests.support.stochastic_oracle import StochasticOracle
 
-__all__ = ["NodeOracle", "oracle_of", "signs_of"]
+__all__ = ["DrawingOracle", "NodeOracle", "oracle_of", "signs_of"]
 
 
 class NodeOracle(ProbeOracle):
@@ -55,10 +56,17 @@ class NodeOracle(ProbeOracle):
         return {name: [Fraction(value) for value in values] for name, values in shown.items()}
 
 
+class DrawingOracle(NodeOracle, StochasticOracle):
+    """The oracle of networks with stochastic layers, with observables and signatures as :class:`NodeOracle`."""
+
+
 def oracle_of(spec: DesignSpec, parameters: Sequence[int] | None = None, seed: int = 1) -> Oracle | NodeOracle:
     """The oracle of a design; its parameters are 0 if none are given."""
     start = [0] * spec.network.n_parameters if parameters is None else list(parameters)
-    return NodeOracle(spec, start, seed) if spec.node else Oracle(spec, start, seed)
+    if not spec.node:
+        return Oracle(spec, start, seed)
+    drawing = any(kind.name == "stochastic" for kind in spec.network.kinds)
+    return (DrawingOracle if drawing else NodeOracle)(spec, start, seed)
 
 
 def signs_of(oracle: Oracle | NodeOracle, p: int) -> list[int]:

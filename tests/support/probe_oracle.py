@@ -200,7 +200,7 @@ class ProbeOracle:
                 drops["momentum"] = self.rule.moved_bits(m, source, self.k) - m
             source = self.rule.source_bits(m, source, self.k)
         elif not self.memory:
-            source = self.error.fraction_bits + (f.activation if layer else f.input).fraction_bits
+            source = self.error.fraction_bits + self.operand_fraction(layer)
         if f.weight_cast.rounding.value == "stochastic":
             drops["update"] = source - weight
         return drops
@@ -257,12 +257,29 @@ class ProbeOracle:
                 else:
                     total = sum((self.theta[layer, o, i] * x for i, x in enumerate(self.operands(layer, o, y))), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
-                y[layer, o], saturated = activated(self.spec, self.function_of(layer), z[layer, o])
+                y[layer, o], saturated = self.output(layer, o, z[layer, o])
                 if not (kept and shift and self.one_changes) or self.is_reached(layer, o, shift):
                     evaluated.add((layer, o))
                     outside += saturated
         outputs = [y[self.layers - 1, o] for o in range(self.sizes[-1])]
         return Pass(z, y, outputs, self.cost(outputs), evaluated, outside)
+
+    def output(self, layer: int, o: int, z: Fraction) -> tuple[Fraction, bool]:
+        """The output of a neuron with a pre-activation, and whether its activation was out of range."""
+        return activated(self.spec, self.function_of(layer), z)
+
+    def factors(self, signs: dict, passes: Sequence[Pass]) -> dict:
+        """What C̃ of a probe with these signs is correlated with: the signs."""
+        return signs
+
+    def error_scale(self, key: tuple[int, ...]) -> Fraction:
+        """What the error of a quantity is multiplied by, beside 2^e."""
+        return Fraction(1)
+
+    def operand_fraction(self, layer: int) -> int:
+        """Number of fraction bits of the inputs of a layer."""
+        f = self.spec.formats
+        return (f.activation if layer else f.input).fraction_bits
 
     def function_of(self, layer: int) -> str:
         """The name of a layer's activation."""
@@ -343,6 +360,7 @@ class ProbeOracle:
         if f.cost_change:
             change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
             self.count["cost_change"] += outside
+        signs = self.factors(signs, passes)
         for key, s in signs.items():
             self.E[key] += s * change
         return {
@@ -368,7 +386,7 @@ class ProbeOracle:
         factor = (self.gradient_scale() if self.adam else Fraction(2) ** rate) / self.delta / (2 if self.two_sided else 1)
         errors, change, correlated = {}, {}, {}
         for key in self.quantities:
-            errors[key], outside = narrow(factor * self.E[key], self.error, *self.error_modes)
+            errors[key], outside = narrow(factor * self.error_scale(key) * self.E[key], self.error, *self.error_modes)
             self.count["error"] += outside
         gradient_modes = (f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
         for key in self.keys:

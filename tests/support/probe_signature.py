@@ -41,6 +41,18 @@ def raw(value: Fraction, fraction_bits: int) -> int:
     return scaled.numerator
 
 
+def output_fraction(spec: DesignSpec, layer: int) -> int:
+    """Number of fraction bits of the outputs of a layer: log₂N of a stochastic one."""
+    draws = getattr(spec.network.kinds[layer], "draws", None) if spec.network.kinds else None
+    return spec.formats.activation.fraction_bits if draws is None else draws.bit_length() - 1
+
+
+def shown_width(spec: DesignSpec) -> int:
+    """Width in bits of what is shown as an activation: a count where all layers have counts, whose format is UQ1.log₂N."""
+    draws = [getattr(kind, "draws", None) for kind in spec.network.kinds]
+    return spec.formats.activation.width if not draws or None in draws else max(each.bit_length() for each in draws)
+
+
 class ProbeSignature:
     """Forward and learned signature of a run.
 
@@ -81,10 +93,12 @@ class ProbeSignature:
         for number in range(0 if found["begins"] else 1, len(found["cost"])):
             payloads, z, y = [], list(found["preactivation"][number]), list(found["activation"][number])
             evaluated = list(found["evaluated"][number])
+            operand, width = f.input.fraction_bits, shown_width(spec)
             for layer, n_out in enumerate(spec.network.sizes[1:]):
-                fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
+                fraction = f.weight.fraction_bits + operand
+                operand = output_fraction(spec, layer)
                 for _ in range(n_out):
-                    shown = [(raw(z.pop(0), fraction), spec.accumulator_width), self._raw(y.pop(0), f.activation)]
+                    shown = [(raw(z.pop(0), fraction), spec.accumulator_width), (raw(y.pop(0), operand), width)]
                     if evaluated.pop(0):
                         payloads.append([(number, 1 + two_sided), *shown])
             assert not z and not y and not evaluated

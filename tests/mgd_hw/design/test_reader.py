@@ -414,14 +414,31 @@ def test_seed_changes_all_that_is_random() -> None:
 
 
 def test_shipped_designs_are_those_promised() -> None:
-    assert {"xor", "digits", "nist7x7", "mnist", "fashion", "digits_sparse", "vowels", "digits_rows", "digits_lif"} <= set(shipped())
+    assert {
+        "xor",
+        "digits",
+        "nist7x7",
+        "mnist",
+        "fashion",
+        "digits_sparse",
+        "vowels",
+        "digits_rows",
+        "digits_lif",
+        "digits_stochastic",
+    } <= set(shipped())
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_design_is_found_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(name).name == name
-    tasks = {"fashion": "fashion-mnist", "digits_sparse": "digits", "digits_rows": "digits", "digits_lif": "digits"}
+    tasks = {
+        "fashion": "fashion-mnist",
+        "digits_sparse": "digits",
+        "digits_rows": "digits",
+        "digits_lif": "digits",
+        "digits_stochastic": "digits",
+    }
     assert load(name).data.task == tasks.get(name, name)
     (tmp_path / name).mkdir()  # a folder of that name is not in the way
     assert find(name).parent == Path(reader.__file__).parent / "shipped"

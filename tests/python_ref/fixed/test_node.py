@@ -22,7 +22,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from tests.support import probe_oracle
 from tests.support.designs import random_design, random_parameters, random_samples
 from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES
-from tests.support.oracles import NodeOracle
+from tests.support.oracles import oracle_of
 from tests.support.rare_events import RARE_EVENTS
 
 SAMPLES = 7
@@ -44,7 +44,7 @@ class Pair:
         start = random_parameters(rng, spec) if parameters is None else parameters
         seed = rng.randrange(1 << 63)
         self.spec, self.state = spec, initial_state(spec, start, seed=seed)
-        self.oracle = NodeOracle(spec, start.tolist(), seed)
+        self.oracle = oracle_of(spec, start.tolist(), seed)
         self.samples = list(zip(*random_samples(rng, spec, SAMPLES), strict=True))
         self.shown: dict[str, np.ndarray] = {}
 
@@ -94,7 +94,7 @@ class Pair:
         """Begin anew with another seed."""
         seed = self.rng.randrange(1 << 63)
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
-        self.state = replace(self.state, due=True, seed=seed, steps=0, updates=0, counters=counters)
+        self.state = replace(self.state, due=True, seed=seed, drawn=0, steps=0, updates=0, counters=counters)
         self.oracle.restart(seed)
 
 

@@ -21,6 +21,7 @@ from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events, samples_of, stream_table
 from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import node_design, two_multipliers
+from tests.support.stochastic_faults import STOCHASTIC_DESIGNS, STOCHASTIC_RUN_FAULTS
 
 SAMPLES, ENDLESS = 5, 1_000_000
 DESIGNS = {
@@ -36,6 +37,7 @@ DESIGNS = {
         sizes=(2, 2, 3, 2, 1), code=SequentialCode(), periods=(2, 10, 5), two_sided=True, lanes=4, hidden=Activation.SIGMOID
     ),
 }
+DESIGNS |= {name: spec for name, spec in STOCHASTIC_DESIGNS.items() if spec.schedule.sample_period > 4}
 DESIGNS |= {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
 
 
@@ -101,7 +103,8 @@ STRIDE = 11
     ],
 )
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOW if name == "nine-probes, two" else long_unless(name == "nine-probes")) for name in DESIGNS]
+    "name",
+    [pytest.param(name, marks=SLOW if name in ("runs", "nine-probes, two") else long_unless(name == "nine-probes")) for name in DESIGNS],
 )
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
@@ -171,7 +174,7 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
     assert sum(opened) > 2, "presentations were open"
 
 
-LATE = ("two-sided", "memory", "nine-probes, two", "sequential, two", "memory, two")
+LATE = ("two-sided", "memory", "runs", "nine-probes, two", "sequential, two", "memory, two")
 
 
 @pytest.mark.slow
@@ -305,6 +308,7 @@ FAULTS = (
         "~(run.apply & self.started)",
         "nine-probes, two",
     ),
+    *STOCHASTIC_RUN_FAULTS,
 )
 """Faults that an uninterrupted run does not show."""
 
@@ -328,7 +332,7 @@ def a_run_with_everything(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.long) for name in ("two-sided", "nine-probes, two"))]
+    "name", ["nine-probes", "runs", *(pytest.param(name, marks=pytest.mark.long) for name in ("two-sided", "nine-probes, two"))]
 )
 def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
