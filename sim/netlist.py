@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def with_models(
     models: Sequence[str],
     *,
     defines: Sequence[str] = (),
+    ours: Sequence[Path] = (),
     notify: Callable[[str], None] | None = None,
 ) -> Path:
     """Replace the cells of a netlist with their models.
@@ -32,6 +34,8 @@ def with_models(
         Verilog files of the models, as Yosys names those of its share directory ("+/ice40/cells_sim.v").
     defines : sequence of str
         Macros to define when the models are read.
+    ours : sequence of Path
+        Verilog files of further models, each of which takes the place of the one with its name in ``models``.
     notify : callable or None
         Called with a sentence when the user has to wait for a step that happens only once.
 
@@ -49,9 +53,12 @@ def with_models(
     """
     directory, name = netlist.parent, f"{netlist.stem}_models"
     macros = "".join(f"-D{define} " for define in defines)
+    for each in ours:
+        shutil.copyfile(each, directory / each.name)
     commands = [
+        *(f"read_verilog -defer {each.name}" for each in ours),
         # Deferred, since elaborating the hundreds of models that are not needed would take half a minute.
-        *(f"read_verilog -defer {macros}{model}" for model in models),
+        *(f"read_verilog -defer -nooverwrite {macros}{model}" for model in models),
         f"read_verilog {netlist.name}",
         f"hierarchy -check -top {top} -purge_lib",
         "proc",
