@@ -1,7 +1,7 @@
-// A large memory of an iCE40 UltraPlus for simulation, in the place of Yosys's model of it, whose contents become unknown word by word
-// when the power goes, and from which a simulator cannot be built in reasonable time. Here the power stays on, and the inputs that
-// switch it are constants of the netlist. Where Yosys's model has an unknown output, after a write and in standby, this one has the
-// complement of the data that are written: what must not be used differs from what a memory that writes through would give.
+// A large memory of an iCE40 UltraPlus for simulation, in the place of Yosys's model of it. That one makes its contents unknown, word by
+// word, when the power goes, and no simulator can be built from it in reasonable time. Here the power stays on: the inputs that switch it
+// are constants of the netlist. What a core must not use has a value of its own: the contents before they are written are those of
+// ice40_spram.hex, and the output after a write, and in standby, is the complement of the data.
 
 module SB_SPRAM256KA (
     input [13:0] ADDRESS,
@@ -16,6 +16,8 @@ module SB_SPRAM256KA (
     output reg [15:0] DATAOUT
 );
     reg [15:0] mem [0:16383];
+    initial DATAOUT = 16'ha55a;
+    initial $readmemh("ice40_spram.hex", mem);
     wire writes = CHIPSELECT & WREN & ~STANDBY;
 
     always @(posedge CLOCK) begin

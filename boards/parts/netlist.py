@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from boards.parts.synth import check_memory
-from boards.parts.target import Part, target
+from boards.parts.target import LARGE_DEPTH, Part, target
 from python_ref.spec.design import DesignSpec
 
 __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
@@ -29,18 +29,18 @@ class Models:
         Synthesis options that avoid cells without a model; "" where every cell has one.
     not_covered : tuple of str
         Statements that simulation of such a netlist does not prove, one sentence each.
-    ours : tuple of Path
-        Verilog files of models of this project, each in the place of one of Yosys's.
+    ours : dict of str to str
+        Files of this project by their names, with their text: models (``.v``), each in the place of one of Yosys's, and what they read.
     """
 
     files: tuple[str, ...]
     defines: tuple[str, ...] = ()
     restriction: str = ""
     not_covered: tuple[str, ...] = ()
-    ours: tuple[Path, ...] = ()
+    ours: Mapping[str, str] = field(default_factory=dict)
 
 
-_DATA = Path(__file__).parents[1] / "data"
+_LARGE = Path(__file__).parents[1] / "data" / "ice40_spram.v"
 _TIMING = "Timing: cells switch at once, so that it is the function that is proven, not the frequency."
 _PLACED = "What place and route does to the netlist: packing, and cells that it duplicates or merges."
 
@@ -67,7 +67,7 @@ MODELS: Mapping[str, Models] = MappingProxyType(
             ("+/ice40/cells_sim.v",),
             ("NO_ICE40_DEFAULT_ASSIGNMENTS",),
             not_covered=(_TIMING, _PLACED),
-            ours=(_DATA / "ice40_spram.v",),
+            ours=MappingProxyType({_LARGE.name: _LARGE.read_text(encoding="utf-8"), "ice40_spram.hex": "a55a\n" * LARGE_DEPTH}),
         ),
         "ecp5-85k": Models(
             ("+/lattice/cells_sim_ecp5.v",),

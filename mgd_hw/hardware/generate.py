@@ -201,11 +201,11 @@ def _for_board(
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import write_sources
         from boards.flow.too_large import check_fit
-        from boards.plan import plan
+        from boards.plan import plan_for
 
         progress.status(f"Generating {design.name} for {on.name}.")
         check_fit(design.spec, on.part)
-        planned = plan(on, mhz=megahertz(clock), baud=baud)
+        planned = plan_for(design.spec, on, mhz=megahertz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)
         described = top_manifest(design.spec, planned)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -91,7 +91,7 @@ def test_the_netlist_with_large_memories_is_the_same_machine(tmp_path):
     made, model = netlist_of(spec, ICE40, tmp_path)
     assert made.cells["SB_SPRAM256KA"] == 2
     (tmp_path / "run").mkdir()
-    result = cosim(a_run(spec), model, tmp_path / "run", simulator="cxxrtl")
+    result = cosim(a_run(spec), model, tmp_path / "run", simulator=QUICK)
     assert result.equal and result.compared > 0, result
     whole = made.verilog.read_text()
     at = whole.index(".MASKWREN(", whole.index("SB_SPRAM256KA"))
@@ -100,7 +100,7 @@ def test_the_netlist_with_large_memories_is_the_same_machine(tmp_path):
     models = made.models
     broken = with_models(tmp_path / "broken.v", f"{spec.module}_core", models.files, defines=models.defines, ours=models.ours)
     (tmp_path / "again").mkdir()
-    assert not cosim(a_run(spec), broken, tmp_path / "again", simulator="cxxrtl").equal
+    assert not cosim(a_run(spec), broken, tmp_path / "again", simulator=QUICK).equal
 
 
 BENCH = """\
@@ -136,12 +136,13 @@ endmodule
 @pytest.mark.skipif(not shutil.which("iverilog"), reason="Icarus does not come with the package")
 def test_the_model_of_a_large_memory_is_that_of_yosys(tmp_path):
     """Wherever that has a known output: after reads of words all nibbles of which were written, and where nothing is selected."""
-    (ours,) = MODELS[ICE40].ours
     cells = (yosys_share() / "ice40" / "cells_sim.v").read_text()
     model = re.search(r"^module SB_SPRAM256KA .*?^endmodule", cells, re.MULTILINE | re.DOTALL)
     theirs = model[0].replace("module SB_SPRAM256KA", "module YOSYS_SPRAM")
-    (tmp_path / "bench.v").write_text(ours.read_text() + theirs + "\n" + BENCH)
-    subprocess.run(["iverilog", "-g2005-sv", "-o", "bench", "bench.v"], cwd=tmp_path, check=True)
+    for name, text in MODELS[ICE40].ours.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bench.v").write_text(theirs + "\n" + BENCH)
+    subprocess.run(["iverilog", "-g2005-sv", "-o", "bench", "bench.v", "ice40_spram.v"], cwd=tmp_path, check=True)
     found = subprocess.run(["vvp", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     wrong, compared = map(int, re.match(r"(\d+) wrong of (\d+)", found).groups())
     assert wrong == 0 and compared > 5_000, found
