@@ -83,6 +83,7 @@ def test_the_netlist_of_two_lanes_is_the_same_machine(tmp_path):
     assert result.equal, result
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_netlist_with_large_memories_is_the_same_machine(tmp_path):
     """Also where one nibble of one of them is never written: then the comparison fails."""
