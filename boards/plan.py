@@ -9,8 +9,9 @@ from math import ceil
 from boards.description import Board
 from boards.pll import Clock, clocks
 from python_ref.spec.error import DesignError
+from python_ref.spec.learning import LearningSpec
 
-__all__ = ["Plan", "plan", "plan_below"]
+__all__ = ["Plan", "plan", "plan_below", "plan_for"]
 
 LARGEST_ERROR = Fraction(15, 1000)
 """Largest relative error of the baud rate; receiver and sender together tolerate 2 %."""
@@ -115,6 +116,18 @@ def _no_rate(board: Board, possible: list[Fraction], mhz: Fraction, rate: int, *
     )
     key, value = ("--clock", float(clock)) if clock is not None and baud is None else (rate_key, rate)
     return DesignError(key, value, reason, f"Take {' or '.join(ways)}.")
+
+
+def plan_for(spec: LearningSpec, board: Board, *, mhz: Fraction | None = None, baud: int | None = None) -> Plan:
+    """Choose clock and divisor of a design's core on a board: without a requested clock, the board's, or the highest below
+    :attr:`~boards.parts.target.Part.large_mhz` where the design's parameters are in large memories with one port.
+
+    Parameters and errors are those of :func:`plan`.
+    """
+    chosen, limit = plan(board, mhz=mhz, baud=baud), board.part.large_mhz
+    if mhz is not None or limit is None or not spec.hardware.single_port or chosen.clock.mhz <= limit:
+        return chosen
+    return plan_below(board, limit, baud) or chosen
 
 
 def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None:

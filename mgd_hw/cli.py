@@ -169,7 +169,7 @@ def import_network(file: Path, name: str | None, as_json: bool, **options: Any) 
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
 @click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
 @click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
-@click.option("--headers", is_flag=True, help="Write a C header, a page and an IP-XACT component of the registers as well.")
+@click.option("--headers", is_flag=True, help="Write C headers, a page and an IP-XACT component of the registers as well.")
 @_options("clock", "baud", "out", "json")
 def generate(
     design: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rtl_gen.toolchain.yosys import run_yosys
@@ -18,6 +18,7 @@ def with_models(
     models: Sequence[str],
     *,
     defines: Sequence[str] = (),
+    ours: Mapping[str, str] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Path:
     """Replace the cells of a netlist with their models.
@@ -32,6 +33,9 @@ def with_models(
         Verilog files of the models, as Yosys names those of its share directory ("+/ice40/cells_sim.v").
     defines : sequence of str
         Macros to define when the models are read.
+    ours : dict of str to str, or None
+        Further files by their names, with their text, which are written beside the netlist: models (``.v``), each of which takes the place
+        of the one of that cell in ``models``, and what they read.
     notify : callable or None
         Called with a sentence when the user has to wait for a step that happens only once.
 
@@ -49,9 +53,12 @@ def with_models(
     """
     directory, name = netlist.parent, f"{netlist.stem}_models"
     macros = "".join(f"-D{define} " for define in defines)
+    for file, text in (ours or {}).items():
+        (directory / file).write_text(text, encoding="utf-8")
     commands = [
+        *(f"read_verilog -defer {file}" for file in ours or {} if file.endswith(".v")),
         # Deferred, since elaborating the hundreds of models that are not needed would take half a minute.
-        *(f"read_verilog -defer {macros}{model}" for model in models),
+        *(f"read_verilog -defer -nooverwrite {macros}{model}" for model in models),
         f"read_verilog {netlist.name}",
         f"hierarchy -check -top {top} -purge_lib",
         "proc",

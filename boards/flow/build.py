@@ -24,7 +24,7 @@ from boards.parts import output_registers, reset_copies
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
-from boards.plan import Plan, plan, plan_below
+from boards.plan import Plan, plan_below, plan_for
 from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal, unknown
@@ -254,7 +254,7 @@ def build_board(
     ToolError
         If a tool is missing or fails.
     """
-    planned = plan(board, mhz=mhz, baud=baud)
+    planned = plan_for(spec, board, mhz=mhz, baud=baud)
     check_memory(spec, board.part)
     _find_tools(spec, board)
     history: list[str] = []

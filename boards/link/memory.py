@@ -151,10 +151,9 @@ class MemoryLink:
             If the core is busy, and for ``patience`` seconds takes no sample and ends no step.
         """
         before, since = (-1, -1), time.monotonic()
-        while self._read("status") & Status.BUSY:
-            self._feed()
-            progress = len(self._words), self._read("steps")
+        while self._feed() or self._read("status") & Status.BUSY:
             now = time.monotonic()
+            progress = len(self._words), self._read("steps") if len(self._words) == before[0] else before[1]
             if progress != before:
                 before, since = progress, now
             elif now - since > self.patience:
@@ -163,11 +162,16 @@ class MemoryLink:
                     raise Refusal(f"{reason}; no samples are left to send", "Queue the samples of a run before it is waited for.")
                 raise Refusal(reason, "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.")
 
-    def _feed(self) -> None:
-        """Write as many words of samples as there is room for."""
+    def _feed(self) -> int:
+        """Write as many words of samples as there is room for, and return their number.
+
+        While there is room for some, nothing else is read: over the bridge of a SoC every read is a round trip.
+        """
         room = self._read("sample_room") if self._words else 0
-        for _ in range(min(room, len(self._words))):
+        fed = min(room, len(self._words))
+        for _ in range(fed):
             self._write("sample", self._words.popleft())
+        return fed
 
     # -- what a session uses beyond the protocol -----------------------------------------------------------------------
 

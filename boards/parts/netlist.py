@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from boards.parts.synth import check_memory
-from boards.parts.target import Part, target
+from boards.parts.target import LARGE_DEPTH, Part, target
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError
 
 __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
 
 
 @dataclass(frozen=True)
 class Models:
-    """Simulation models of a family's cells that Yosys ships.
+    """Simulation models of a family's cells, most of which Yosys ships.
 
     Attributes
     ----------
@@ -30,14 +29,18 @@ class Models:
         Synthesis options that avoid cells without a model; "" where every cell has one.
     not_covered : tuple of str
         Statements that simulation of such a netlist does not prove, one sentence each.
+    ours : dict of str to str
+        Files of this project by their names, with their text: models (``.v``), each in the place of one of Yosys's, and what they read.
     """
 
     files: tuple[str, ...]
     defines: tuple[str, ...] = ()
     restriction: str = ""
     not_covered: tuple[str, ...] = ()
+    ours: Mapping[str, str] = field(default_factory=dict)
 
 
+_LARGE = Path(__file__).parents[1] / "data" / "ice40_spram.v"
 _TIMING = "Timing: cells switch at once, so that it is the function that is proven, not the frequency."
 _PLACED = "What place and route does to the netlist: packing, and cells that it duplicates or merges."
 
@@ -60,7 +63,12 @@ _GOWIN = Models(
 
 MODELS: Mapping[str, Models] = MappingProxyType(
     {
-        "ice40-up5k": Models(("+/ice40/cells_sim.v",), ("NO_ICE40_DEFAULT_ASSIGNMENTS",), not_covered=(_TIMING, _PLACED)),
+        "ice40-up5k": Models(
+            ("+/ice40/cells_sim.v",),
+            ("NO_ICE40_DEFAULT_ASSIGNMENTS",),
+            not_covered=(_TIMING, _PLACED),
+            ours=MappingProxyType({_LARGE.name: _LARGE.read_text(encoding="utf-8"), "ice40_spram.hex": "a55a\n" * LARGE_DEPTH}),
+        ),
         "ecp5-85k": Models(
             ("+/lattice/cells_sim_ecp5.v",),
             ("NO_INCLUDES",),  # without it the file defines twice some flip-flops that Yosys does not use
@@ -130,8 +138,7 @@ def write_netlist(
     ValueError
         If there are no models of the part's cells.
     DesignError
-        If the core's memories exceed those of the part, where the netlist uses its block memories; or if its parameters are in large
-        memories with one port.
+        If the core's memories exceed those of the part, where the netlist uses its block memories.
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not installed, or refuses the Verilog.
     """
@@ -143,9 +150,6 @@ def write_netlist(
     part = target(part_name)
     if part_name not in MODELS:
         raise ValueError(f"Netlist must be of one of {', '.join(MODELS)}, not {part_name!r}")
-    if spec.hardware.single_port and part.capacity.spram:
-        reason = f"Yosys's model of the large memories of {part_name} is not one that simulators can be built from in reasonable time"
-        raise DesignError("hardware.memory", "single-port", reason, "Leave --netlist out, or name another part.")
     models = MODELS[part_name]
     if not models.restriction:
         check_memory(spec, part)

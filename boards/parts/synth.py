@@ -103,6 +103,11 @@ class SynthResult:
         return self.total.bram
 
     @property
+    def spram(self) -> int:
+        """Number of large memories with one port of the whole core."""
+        return self.total.spram
+
+    @property
     def limits(self) -> dict[str, int]:
         """Capacity of the part as plain data, by kind."""
         return self.capacity.to_json()

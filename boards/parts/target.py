@@ -95,6 +95,8 @@ class Part:
         Bits of a block memory's word that one write enable covers.
     keeps_mac : bool
         Whether a multiply-accumulate becomes one DSP block if synthesis keeps its module whole.
+    large_mhz : float or None
+        Clock, in MHz, that cores meet whose parameters are in large memories with one port; None where the part has none.
     source : str
         Document that the capacity was taken from.
     """
@@ -109,6 +111,7 @@ class Part:
     source: str
     block_byte: int = 9
     keeps_mac: bool = False
+    large_mhz: float | None = None
 
     @property
     def block_bits(self) -> int:
@@ -248,6 +251,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "Lattice FPGA-DS-02008, iCE40 UltraPlus Family Data Sheet, as nextpnr-ice40 counts it",
                 block_byte=1,
                 keeps_mac=True,
+                large_mhz=40.0,  # mnist, 784-32-10 on two lanes: 43.8 to 44.9 MHz by icetime
             ),
             Part(
                 "ecp5-85k",

@@ -137,7 +137,7 @@ def run_standalone(
         If the board cannot learn alone, the samples do not fit its flash, or the image is of another design.
     """
     from boards.alone import emit_alone_top, wake_cycles
-    from boards.plan import plan
+    from boards.plan import plan_for
     from boards.top import top_module
     from sim.alone import build_alone_board, run_alone, top_with_pll
 
@@ -145,7 +145,7 @@ def run_standalone(
     design, (on, flash) = built(design), board_alone(board)
     design, changed = fitted(design, on)
     directory = results_directory(out, design.name)
-    planned, own = plan(on), image_for(design, flash, steps, samples, held_out, progress)
+    planned, own = plan_for(design.spec, on), image_for(design, flash, steps, samples, held_out, progress)
     contents = own.data if image is None else _read(image, flash.image)
     place = directory / "standalone"
     place.mkdir(parents=True, exist_ok=True)

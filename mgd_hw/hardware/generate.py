@@ -19,7 +19,7 @@ from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
-from mgd_hw.hardware.headers import require_peakrdl, write_headers
+from mgd_hw.hardware.headers import COMPONENT, require_peakrdl, write_headers
 from mgd_hw.hardware.simulation import FOLDER as SIMULATION
 from mgd_hw.hardware.simulation import write_simulation
 from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
@@ -139,7 +139,8 @@ def generate(
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
     headers : bool
-        Whether PeakRDL writes a C header, a page and an IP-XACT component of the registers behind the bus as well.
+        Whether PeakRDL writes a C header, a page and an IP-XACT component of the registers behind the bus as well, and mgd-hw a C
+        header that sets up the core.
     clock : float or None
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None
@@ -180,7 +181,7 @@ def generate(
     with atomic_directory(directory) as folder:
         manifest = emit_files(design.spec, folder, chosen)
         if headers:
-            write_headers(folder / "registers.rdl", folder)
+            _write_headers(design, chosen, folder)
         if isinstance(design, ExternalDesign):
             write_simulation(design.spec, folder / SIMULATION)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
@@ -200,11 +201,11 @@ def _for_board(
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import write_sources
         from boards.flow.too_large import check_fit
-        from boards.plan import plan
+        from boards.plan import plan_for
 
         progress.status(f"Generating {design.name} for {on.name}.")
         check_fit(design.spec, on.part)
-        planned = plan(on, mhz=megahertz(clock), baud=baud)
+        planned = plan_for(design.spec, on, mhz=megahertz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)
         described = top_manifest(design.spec, planned)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -249,6 +250,22 @@ def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] |
     found = plain(manifest)
     assert isinstance(found, dict)
     return found
+
+
+def _write_headers(design: Design | ExternalDesign, chosen: tuple[Bus, SampleSource] | None, folder: Path) -> None:
+    """Write what programs and tools read of a core behind a bus: the files of its registers, and the C header that sets it up."""
+    from mgd_hw.hardware.setup_header import SETUP, setup_header
+    from python_ref.parameters import initial_parameters, quantise_parameters
+    from rtl_gen.bus.ipxact import completed_component
+    from rtl_gen.bus.top import REGISTERS
+
+    assert isinstance(design, Design) and chosen is not None, "headers belong to a core behind a bus"
+    spec = design.spec
+    write_headers(folder / REGISTERS, folder)
+    component = folder / COMPONENT
+    component.write_text(completed_component(component.read_text(encoding="utf-8"), spec, *chosen), encoding="utf-8")
+    text = setup_header(spec, chosen[0], quantise_parameters(spec, initial_parameters(spec)))
+    (folder / SETUP).write_text(text, encoding="utf-8")
 
 
 def advice(spec: DesignSpec) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def write_headers(source: Path, folder: Path) -> None:
         If PeakRDL is not installed.
     """
     require_peakrdl()
+    from peakrdl_cheader.c_standards import CStandard
     from peakrdl_cheader.exporter import CHeaderExporter
     from peakrdl_ipxact import IPXACTExporter, Standard
     from peakrdl_markdown import MarkdownExporter
@@ -56,7 +57,8 @@ def write_headers(source: Path, folder: Path) -> None:
     with contextlib.redirect_stderr(io.StringIO()):  # which it fills with colours
         compiler.compile_file(str(source))
         top = compiler.elaborate().top
-    CHeaderExporter().export(top, str(folder / HEADER))
+    # Headers of later standards include assert.h, which a compiler for a processor without an operating system lacks.
+    CHeaderExporter().export(top, str(folder / HEADER), std=CStandard.gnu99)
     MarkdownExporter().export(top, str(folder / PAGE))
     component = IPXACTExporter(vendor="mgd-hw", library="learners", version="0", standard=Standard.IEEE_1685_2014)
     component.export(top, str(folder / COMPONENT), component_name=top.inst_name)

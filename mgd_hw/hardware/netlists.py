@@ -66,5 +66,6 @@ def simulable(spec: DesignSpec, part: str, folder: Path, progress: Progress) -> 
 
     progress.status(f"Synthesising {spec.name} for {part}.")
     made = write_netlist(spec, part, folder, (folder / VERILOG).read_text(encoding="utf-8"), notify=progress.status)
-    model = with_models(made.verilog, f"{spec.module}_core", made.models.files, defines=made.models.defines, notify=progress.status)
+    models = made.models
+    model = with_models(made.verilog, f"{spec.module}_core", models.files, defines=models.defines, ours=models.ours, notify=progress.status)
     return model, made

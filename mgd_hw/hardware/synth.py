@@ -69,6 +69,8 @@ class Synthesised(Result):
         Number of multipliers of each lane.
     network_outside : bool
         Whether the core is a learner, which has one lane, and whose cycles do not include the outside's own time.
+    spram : int
+        Number of large memories with one port of the core.
     """
 
     design: str
@@ -93,6 +95,7 @@ class Synthesised(Result):
     seconds: float
     multipliers_per_lane: int = 1
     network_outside: bool = False
+    spram: int = 0
 
     def to_json(self) -> dict:
         """Return the fields as plain data, with each kind of cycles as a field of its own."""
@@ -108,8 +111,8 @@ class Synthesised(Result):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] for {self.target} ({self.device}), {self.lanes} lanes")
-        table = style.table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
-        kinds = ("lut", "ff", "dsp", "bram")
+        columns = {"lut": "LUTs", "ff": "flip-flops", "dsp": "DSPs", "bram": "block RAMs"} | ({"spram": "SPRAMs"} if self.spram else {})
+        table, kinds = style.table("", *columns.values()), tuple(columns)
         for name, counts in self.components.items():
             table.add_row(style.escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
         table.add_row("[bold]as one[/bold]", *(f"{getattr(self, kind):,}" for kind in kinds))

@@ -78,6 +78,8 @@ class Imported(Result):
         The format of activations.
     scores : dict of str to float
         Measures of the network as exported, in real numbers, on the test samples; empty without samples.
+    scores_taken : dict of str to float
+        The same with the slopes that the hardware has below 0; empty where they are those of the file.
     notes : tuple of str
         Sentences on what was taken over in another form, left out or chosen.
     to_fill : tuple of str
@@ -95,6 +97,7 @@ class Imported(Result):
     rounded: Rounded
     activation: str
     scores: dict[str, float] = field(default_factory=dict)
+    scores_taken: dict[str, float] = field(default_factory=dict, kw_only=True)
     notes: tuple[str, ...] = ()
     to_fill: tuple[str, ...] = ()
     data: Summary | None = None
@@ -113,9 +116,10 @@ class Imported(Result):
         yield table
         if self.data is not None:
             yield self.data
-        if self.scores:
-            shown = ", ".join(f"{MEASURES[name].title} {MEASURES[name].text(value)}" for name, value in self.scores.items())
-            yield style.wrapped(f"As exported, in real numbers, on the test samples: {shown}")
+        for title, scores in (("As exported", self.scores), ("With the hardware's slopes", self.scores_taken)):
+            if scores:
+                shown = ", ".join(f"{MEASURES[name].title} {MEASURES[name].text(value)}" for name, value in scores.items())
+                yield style.wrapped(f"{title}, in real numbers, on the test samples: {shown}")
         for note in (*self.notes, self.rounded.sentence(), f"Activations are {self.activation}."):
             yield style.wrapped(style.escape(note))
         for line in self.to_fill:
@@ -165,8 +169,9 @@ def import_network(
     task = _task(task, data, label, drop)
     network = read_network(source)
     found = _adapted(network, task, keys, design_path, source)
-    weight, rounded = weight_format(found.network)
-    activation, largest = activation_format(found.network, found.data.train.inputs, found.data.train.targets)
+    taken = found.network.in_hardware()
+    weight, rounded = weight_format(taken)
+    activation, largest = activation_format(taken, found.data.train.inputs, found.data.train.targets)
     formats = {"weight": (weight, f"the largest is {rounded.largest:.3g}"), "activation": (activation, f"the largest is {largest:.3g}")}
     regression = None if task is None else isinstance(found.data.kind, Regression)
     choices = Choices(task, keys, found.scaling, found.target_scaling, regression, formats)
@@ -174,7 +179,7 @@ def import_network(
     design = parse(text, design_path)
     summary = load_design(design).summary
     _write(design, text, found.network, design_path, parameters_path)
-    outputs = found.network.outputs(found.data.test.inputs)
+    exported, changed = (each.outputs(found.data.test.inputs) for each in (found.network, taken))
     return Imported(
         design=design.name,
         source=str(source),
@@ -184,7 +189,8 @@ def import_network(
         layers=tuple(_layer(each) for each in found.network.layers),
         rounded=rounded,
         activation=str(activation),
-        scores={} if task is None else found.data.kind.scores(outputs),
+        scores={} if task is None else found.data.kind.scores(exported),
+        scores_taken={} if task is None or found.network.exact else found.data.kind.scores(changed),
         notes=(*network.notes, *_order_of_classes(network), *found.notes),
         to_fill=_to_fill(network) if task is None else (),
         data=None if task is None else summary,

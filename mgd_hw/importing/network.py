@@ -72,6 +72,15 @@ class TrainedNetwork:
         """Return the network's outputs (float64, shape (n, n_out)) for inputs of shape (n, n_in)."""
         return self.activations(inputs)[-1]
 
+    @property
+    def exact(self) -> bool:
+        """Whether all activations are those of the file."""
+        return all(layer.slope is None for layer in self.layers)
+
+    def in_hardware(self) -> TrainedNetwork:
+        """Return the network with the activations of the hardware where they differ from the file's."""
+        return replace(self, layers=tuple(replace(layer, slope=None) for layer in self.layers))
+
     def with_inputs(self, offset: np.ndarray, factor: np.ndarray) -> TrainedNetwork:
         """Return the same function of inputs x' that are scaled, x = offset + factor·x', both of shape (n_in,)."""
         first = self.layers[0]
@@ -169,7 +178,8 @@ def _closed(signal: Signal, walk: Walk) -> tuple[DenseLayer, ...]:
     if len(kinds) > 1:
         shown = ", ".join(f"{kind.value} after node {node}" for kind, node in kinds.items() if kind)
         remedy = "Train the network with one activation in all its hidden layers."
-        raise Refusal(f"its hidden layers have different activations ({shown}), and those of a design have one", remedy)
+        reason = f"its hidden layers have different activations ({shown}), and a core has one unit for all neurons, with one activation for"
+        raise Refusal(f"{reason} hidden layers and one for the outputs", remedy)
     return layers
 
 

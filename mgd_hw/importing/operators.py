@@ -341,16 +341,31 @@ def _maximum(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     return _activate(node, signals[0], Activation.RELU)
 
 
+_SLOPES = {0.0: Activation.RELU, 0.125: Activation.LEAKY_RELU}
+"""Activations of the hardware that damp negative pre-activations, by their slope below 0."""
+
+_NEAR = 0.125
+"""Largest distance of a slope below 0 from one of the hardware's that takes its place."""
+
+
 def _leaky(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
-    slope = node.attributes.get("alpha", 0.01)
+    """Return a leaky ReLU with the slope of the hardware that is nearest to the file's."""
+    slope = float(node.attributes.get("alpha", 0.01))
     if node.operator == "PRelu":
         slopes = np.unique(numbers(node, given[1], "slopes"))
-        slope = slopes[0] if len(slopes) == 1 else np.nan
-    found = {0.0: Activation.RELU, 0.125: Activation.LEAKY_RELU, 1.0: Activation.IDENTITY}.get(float(slope))
-    if found is None:
-        shown = "one for each neuron" if np.isnan(slope) else f"{float(slope):.4g}"
-        raise node.refuse(f"its slope below 0 is {shown}, and the hardware's is 0.125", "Write torch.nn.LeakyReLU(0.125), and train again.")
-    return _activate(node, given[0], found)
+        slope = float(slopes[0]) if len(slopes) == 1 else np.nan
+    if slope == 1.0:
+        return _activate(node, given[0], Activation.IDENTITY)
+    nearest = min(_SLOPES, key=lambda each: abs(each - slope))
+    if not abs(nearest - slope) <= _NEAR:
+        shown = "one for each neuron" if np.isnan(slope) else f"{slope:.4g}"
+        reason = f"its slope below 0 is {shown}, and the hardware's are 0 and 0.125, which take the place of slopes from -0.125 to 0.25"
+        raise node.refuse(reason, "Write torch.nn.LeakyReLU(0.125), and train again.")
+    found = _activate(node, given[0], _SLOPES[nearest])
+    if nearest == slope:
+        return found
+    walk.note(f"The slope below 0 of {node} is {slope:.4g}, and {nearest:g} in the hardware ({_SLOPES[nearest].value}).")
+    return found.activated(_SLOPES[nearest], slope)
 
 
 def _sign(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:

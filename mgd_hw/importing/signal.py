@@ -28,16 +28,21 @@ class DenseLayer:
         Activation; None while none has followed in the graph.
     node : str
         Name of the node that multiplies by the weights.
+    slope : float or None
+        Slope below 0 of the leaky ReLU in the file, where ``activation`` has another; None where it has that of the file.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     activation: Activation | None
     node: str
+    slope: float | None = None
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Return the layer's outputs (float64, shape (n, n_out)) for inputs x (float64, shape (n, n_in))."""
         z = x @ self.weight.T + self.bias
+        if self.slope is not None:
+            return np.where(z > 0, z, self.slope * z)
         return z if self.activation is None else self.activation.activate(z)
 
 
@@ -89,9 +94,9 @@ class Signal:
         shift = summand if self.shift is None else self.shift * factor + summand
         return replace(self, scale=scale, shift=shift)
 
-    def activated(self, activation: Activation) -> Signal:
-        """Return the tensor after the activation of its open layer."""
-        return replace(self, layers=(*self.layers[:-1], replace(self.layers[-1], activation=activation)))
+    def activated(self, activation: Activation, slope: float | None = None) -> Signal:
+        """Return the tensor after the activation of its open layer, which stands for a leaky ReLU of another slope if one is given."""
+        return replace(self, layers=(*self.layers[:-1], replace(self.layers[-1], activation=activation, slope=slope)))
 
     def dense(self, weight: np.ndarray, bias: np.ndarray, node: str) -> Signal:
         """Return the outputs of a dense layer with W (shape (n_out, n_in)) and b (shape (n_out,)) that this tensor enters."""

@@ -32,8 +32,7 @@ targets:
     toplevel: {name}
   lint:
     <<: *default
-    default_tool: verilator
-    tools:
-      verilator:
-        mode: lint-only
+    flow: lint
+    flow_options:
+      tool: verilator
 """

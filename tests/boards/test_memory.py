@@ -2,6 +2,7 @@
 
 import mmap
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -24,12 +25,14 @@ class Stored:
     """A window of a core that is busy until it has taken so many words, with room for a few at once, and idle before the first write."""
 
     def __init__(self, needed, room=4):
-        self.needed, self.room, self.words, self.written = needed, room, [], []
+        self.needed, self.room, self.words, self.written, self.reads = needed, room, [], [], Counter()
 
     def read(self, offset):
+        self.reads[offset] += 1
+        busy = self.written and len(self.words) < self.needed
         if offset == AT["status"]:
-            return Status.BUSY if self.written and len(self.words) < self.needed else 0
-        return self.room if offset == AT["sample_room"] else 0
+            return Status.BUSY if busy else 0
+        return self.room if offset == AT["sample_room"] and busy else 0
 
     def write(self, offset, value):
         assert 0 <= value < 1 << 32
@@ -50,6 +53,18 @@ def test_samples_are_written_while_the_core_is_busy_and_no_more_than_there_is_ro
     window.needed = 20
     link.wait_idle()
     assert window.words == [0xFFFFFFFF, *range(19)]
+
+
+def test_a_core_that_keeps_up_is_read_once_for_each_room_it_offers():
+    """Over the bridge of a SoC each read is a round trip: none is made of the status and the steps while samples are taken."""
+    window = Stored(needed=400)
+    link = MemoryLink(window, SPEC)
+    link.write(5, 1)
+    window.reads.clear()
+    link.send(range(400))
+    link.wait_idle()
+    assert len(window.words) == 400
+    assert window.reads == {AT["sample_room"]: 100, AT["status"]: 1}
 
 
 def test_a_link_ends_what_was_under_way():

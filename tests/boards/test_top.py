@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from boards.board import Board, board_files, read_board
-from boards.plan import plan, plan_below
+from boards.plan import plan, plan_below, plan_for
 from boards.top import emit_top
 from mgd_hw.design.reader import load
 from python_ref.spec.error import DesignError
@@ -56,6 +57,20 @@ def test_below_is_the_highest_that_fits(mhz: float) -> None:
         higher = found.clock.mhz + Fraction(step, 16)
         if higher <= mhz and (nearest := plan_or_none(higher)) is not None:
             assert nearest.clock.mhz <= found.clock.mhz or nearest.clock.mhz > mhz
+
+
+def test_a_core_with_large_memories_begins_at_a_clock_that_it_meets() -> None:
+    """Without a clock of the user's; on a board with a line at one that also gives its rate, and never above the board's own."""
+    block = load("digits").spec
+    large = replace(block, hardware=replace(block.hardware, single_port=True))
+    on = board()
+    assert plan_for(block, on).clock.mhz == on.core_mhz == 60
+    assert plan_for(large, on.learning_alone()).clock.mhz == Fraction(159, 4)
+    assert (plan_for(large, on).clock.mhz, plan_for(large, on).divisor) == (39, 13)
+    assert plan_for(large, on, mhz=Fraction(48)).clock.mhz == 48
+    assert plan_for(large, replace(on, core_mhz=Fraction(24))).clock.mhz == 24
+    other = board("ulx3s-85f")
+    assert plan_for(large, other) == plan(other), "a part without such memories"
 
 
 def plan_or_none(mhz: Fraction):

@@ -133,12 +133,16 @@ def test_the_command_line_offers_every_bus() -> None:
 
 def test_a_header_of_the_registers_compiles(tmp_path: Path) -> None:
     made = mgd_hw.generate("xor", tmp_path / "made", bus="wishbone", headers=True)
-    described = {"registers.rdl", "registers.h", "registers.md", "component.xml"}
+    described = {"registers.rdl", "registers.h", "setup.h", "registers.md", "component.xml"}
     assert described | {"mgd_xor_wishbone.core", "mgd_xor_litex.py"} <= set(made.files)
     program = tmp_path / "program.c"
     checks = {"interrupt_status": 0x400, "sample": 0x408, "sample_room": 0x40C, "digest": 4, "status": 0x0C}
     lines = [f'_Static_assert(offsetof(mgd_xor_wishbone_t, {name}) == {place}, "{name}");' for name, place in checks.items()]
-    program.write_text("\n".join(['#include "made/registers.h"', "#include <stddef.h>", *lines, ""]))
+    lines.append('_Static_assert(_Alignof(mgd_xor_wishbone_window) == 4, "else compilers access bytes");')
+    lines.append(
+        "void begin(mgd_xor_wishbone_window *core) { mgd_xor_wishbone_set_up(core); core->exponent = mgd_xor_wishbone_rates[0].exponent; }"
+    )
+    program.write_text("\n".join(['#include "made/setup.h"', "#include <stddef.h>", *lines, ""]))
     subprocess.run(["gcc", "-Wall", "-Werror", "-std=gnu11", "-c", str(program), "-o", str(tmp_path / "program.o")], check=True)
     assert "0x408" in (made.directory / "registers.md").read_text()
     assert component_registers(made.directory / "component.xml") == rdl_registers(made.directory / "registers.rdl")

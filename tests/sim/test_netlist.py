@@ -3,6 +3,8 @@
 import random
 import re
 import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
 from python_ref.trace import Run
 from rtl_gen.emit import emit_verilog
-from rtl_gen.toolchain.yosys import YosysError
+from rtl_gen.toolchain.yosys import YosysError, yosys_share
 from sim.cosim import cosim
 from sim.error import SimulationError
 from sim.netlist import with_models
@@ -49,7 +51,8 @@ def a_run(spec: DesignSpec, steps: int = STEPS) -> Run:
 def netlist_of(spec, part, folder):
     """The netlist, and the Verilog that simulates it."""
     made = write_netlist(spec, part, folder, emit_verilog(spec))
-    return made, with_models(made.verilog, f"{spec.module}_core", made.models.files, defines=made.models.defines)
+    models = made.models
+    return made, with_models(made.verilog, f"{spec.module}_core", models.files, defines=models.defines, ours=models.ours)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,72 @@ def test_the_netlist_of_two_lanes_is_the_same_machine(tmp_path):
     (tmp_path / "run").mkdir()
     result = cosim(a_run(spec), model, tmp_path / "run", simulator=QUICK)
     assert result.equal, result
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_the_netlist_with_large_memories_is_the_same_machine(tmp_path):
+    """Also where one nibble of one of them is never written: then the comparison fails."""
+    spec = tiny(lanes=1)
+    spec = replace(spec, hardware=replace(spec.hardware, single_port=True))
+    made, model = netlist_of(spec, ICE40, tmp_path)
+    assert made.cells["SB_SPRAM256KA"] == 2
+    (tmp_path / "run").mkdir()
+    result = cosim(a_run(spec), model, tmp_path / "run", simulator=QUICK)
+    assert result.equal and result.compared > 0, result
+    whole = made.verilog.read_text()
+    at = whole.index(".MASKWREN(", whole.index("SB_SPRAM256KA"))
+    end = whole.index("\n", at)
+    (tmp_path / "broken.v").write_text(f"{whole[:at]}.MASKWREN(4'he),{whole[end:]}")
+    models = made.models
+    broken = with_models(tmp_path / "broken.v", f"{spec.module}_core", models.files, defines=models.defines, ours=models.ours)
+    (tmp_path / "again").mkdir()
+    assert not cosim(a_run(spec), broken, tmp_path / "again", simulator=QUICK).equal
+
+
+BENCH = """\
+module bench;
+    reg clock = 0, write = 0, chip = 0;
+    reg [13:0] address = 0;
+    reg [15:0] data = 0;
+    reg [3:0] mask = 0;
+    wire [15:0] ours, theirs;
+    integer i, wrong = 0, compared = 0;
+    SB_SPRAM256KA mine (.ADDRESS(address), .DATAIN(data), .MASKWREN(mask), .WREN(write), .CHIPSELECT(chip), .CLOCK(clock),
+        .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1), .DATAOUT(ours));
+    YOSYS_SPRAM yours (.ADDRESS(address), .DATAIN(data), .MASKWREN(mask), .WREN(write), .CHIPSELECT(chip), .CLOCK(clock),
+        .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1), .DATAOUT(theirs));
+    initial begin
+        for (i = 0; i < 20000; i = i + 1) begin
+            address = {$random} % 16384 & 16'h201f;
+            data = $random; mask = $random; write = $random; chip = {$random} % 8 != 0;
+            #1 clock = 1;
+            #1 clock = 0;
+            if (^theirs !== 1'bx) begin
+                compared = compared + 1;
+                if (ours !== theirs) wrong = wrong + 1;
+            end
+        end
+        $display("%0d wrong of %0d", wrong, compared);
+        $finish;
+    end
+endmodule
+"""
+
+
+@pytest.mark.skipif(not shutil.which("iverilog"), reason="Icarus does not come with the package")
+def test_the_model_of_a_large_memory_is_that_of_yosys(tmp_path):
+    """Wherever that has a known output: after reads of words all nibbles of which were written, and where nothing is selected."""
+    cells = (yosys_share() / "ice40" / "cells_sim.v").read_text()
+    model = re.search(r"^module SB_SPRAM256KA .*?^endmodule", cells, re.MULTILINE | re.DOTALL)
+    theirs = model[0].replace("module SB_SPRAM256KA", "module YOSYS_SPRAM")
+    for name, text in MODELS[ICE40].ours.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bench.v").write_text(theirs + "\n" + BENCH)
+    subprocess.run(["iverilog", "-g2005-sv", "-o", "bench", "bench.v", "ice40_spram.v"], cwd=tmp_path, check=True)
+    found = subprocess.run(["vvp", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    wrong, compared = map(int, re.match(r"(\d+) wrong of (\d+)", found).groups())
+    assert wrong == 0 and compared > 5_000, found
 
 
 def flip_bit(text: str, cell: str, parameter: str, which: int) -> str:

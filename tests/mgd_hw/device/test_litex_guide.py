@@ -1,10 +1,13 @@
-"""The worked example of docs/guides/litex.md, followed as it is written: a simulated SoC of LiteX's, trained over its own server."""
+"""The worked examples of docs/guides/litex.md, followed as they are written: simulated SoCs of LiteX's, trained over its own server and by
+their own processor."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,8 +18,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from serial import Serial
 
+from mgd_hw import read
 from mgd_hw.cli import commands
+from mgd_hw.design.run import run_of
+from mgd_hw.design.samples import load_design
+from python_ref.fixed.fast import train
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "guides" / "litex.md").read_text(encoding="utf-8")
@@ -39,22 +47,59 @@ def running(*words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def followed(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> None:
+    """Go to a folder with these files of the guide, and its board."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    Path("board.py").write_text(block("text", "import time"))
+    for name, text in files.items():
+        Path(name.replace("_", ".")).write_text(text)
+
+
+def build(program: str) -> None:
+    """Run a program of the guide that writes soc.v."""
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def port_of(board: subprocess.Popen[str]) -> str:
+    """The pseudo-terminal of a board that has begun to run."""
+    assert board.stdout
+    pty = board.stdout.readline().strip()
+    assert pty.startswith("/dev/"), Path("log.txt").read_text()
+    return pty
+
+
+@pytest.mark.slow
+def test_the_processor_of_a_simulated_soc_trains_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program prints what the guide shows, and its counters and signatures are those of the fixed model."""
+    if not shutil.which("riscv64-unknown-elf-gcc"):
+        pytest.skip("no riscv64-unknown-elf-gcc: apt install gcc-riscv64-unknown-elf")
+    program, script, soc = block("c", "#include"), block("text", "ENTRY"), block("python", "import re")
+    followed(tmp_path, monkeypatch, xor_c=program, program_ld=script, cpu_py=soc)
+    build("cpu.py")
+    with running(sys.executable, "board.py") as board, Serial(port_of(board), timeout=120) as line:
+        printed = [line.readline().decode().strip() for _ in range(5)]
+    assert printed == block("text", "steps ").splitlines()
+    run = run_of(design := read("xor"), load_design(design), 10_000)
+    state = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, run.steps, signatures=True).state
+    assert state.signature is not None
+    found = {name: int(value, 16) for name, value in map(str.split, printed)}
+    assert (found["steps"], found["forward"], found["learned"]) == (state.steps, *state.signature)
+    assert found["correct"] == 4
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_simulated_soc_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    Path("soc.py").write_text(block("python", "import sys"))
-    Path("board.py").write_text(block("text", "import time"))
+    followed(tmp_path, monkeypatch, soc_py=block("python", "import sys"))
     _, server, train = block("text", "python soc.py && python board.py").splitlines()
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    subprocess.run([sys.executable, "soc.py"], check=True, capture_output=True)
+    build("soc.py")
     with running(sys.executable, "board.py") as board:
-        assert board.stdout
-        pty = board.stdout.readline().strip()
-        assert pty.startswith("/dev/"), Path("log.txt").read_text()
+        pty = port_of(board)
         program, *arguments = shlex.split(server.replace("/dev/pts/3", pty).replace("1234", port))
         assert program == "litex_server"
         with running(sys.executable, "-m", "litex.tools.litex_server", *arguments):
@@ -68,3 +113,4 @@ def test_a_simulated_soc_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["equal"] and found["verified"] and found["link"] == f"litex:localhost:{port}"
+    assert found["steps"] == 10_000 and found["accuracy"] == 1.0

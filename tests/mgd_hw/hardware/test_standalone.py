@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 from boards.parts.fit import on_blocks
-from boards.parts.netlist import write_netlist
 from boards.parts.synth import synthesise
 from boards.parts.target import target
 from mgd_hw.cli import commands
@@ -196,13 +195,6 @@ def test_lanes_and_memories_that_fit_are_taken_in_node_perturbation() -> None:
         "x.toml",
     )
     assert fitted(weight, board) == (weight, {})
-
-
-def test_a_netlist_with_large_memories_is_refused(tmp_path: Path) -> None:
-    spec = load("digits").spec
-    spec = replace(spec, hardware=replace(spec.hardware, single_port=True))
-    with pytest.raises(Refusal, match=r'^hardware\.memory = "single-port": Yosys\'s model of the large memories of ice40-up5k is not'):
-        write_netlist(spec, "ice40-up5k", tmp_path, "")
 
 
 @pytest.mark.long

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -189,6 +191,27 @@ def test_a_classifier_of_raw_inputs_keeps_its_answers(folder: Path) -> None:
     for part in ('Chosen: scaling = "none"', "each by its own range", "Outputs are scaled by", "classes 1, 2, 3", "Softmax"):
         assert part in text, part
     assert np.abs(outputs(found, data)).max() < 4  # near the targets 0 and 1, where logits are not
+
+
+def test_a_leaky_relu_of_another_slope_is_judged_with_both(folder: Path) -> None:
+    """With the slope of the file, as onnx's own evaluator has it, and with that of the hardware, as the written design has it."""
+    x, y = load_wine(return_X_y=True)
+    trained = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=200, random_state=1))
+    model = onnx.load(exported(trained, x.astype(np.float32), y, folder, options={"zipmap": False}))
+    (relu,) = (node for node in model.graph.node if node.op_type == "Relu")
+    relu.op_type = "LeakyRelu"
+    relu.attribute.append(onnx.helper.make_attribute("alpha", 0.25))
+    onnx.save(model, "leaky.onnx")
+    found = mgd_hw.import_network("leaky.onnx", data=table(folder, x, y))
+    assert "is 0.25, and 0.125 in the hardware (leaky-relu)." in str(found)
+    assert mgd_hw.read("leaky.toml").spec.network.hidden is Activation.LEAKY_RELU
+    data = load_design(mgd_hw.read("leaky.toml"))
+    original = (data.offset + data.factor * data.test.inputs).astype(np.float32)
+    (answers,) = ReferenceEvaluator(model).run([model.graph.output[0].name], {model.graph.input[0].name: original})
+    assert found.scores["accuracy"] == pytest.approx(np.mean(answers == data.kind.answers(data.test.targets)))
+    assert found.scores_taken == pytest.approx(data.kind.scores(outputs(found, data)))
+    assert "With the hardware's slopes, in real numbers, on the test samples: accuracy" in str(found).replace("\n", " ")
+    assert mgd_hw.import_network(small(folder)).scores_taken == {}
 
 
 def test_a_regression_keeps_its_errors(folder: Path) -> None:

@@ -146,6 +146,27 @@ def test_networks_of_pytorch(name: str, exporter: str) -> None:
     agree(path, tensor, np.random.default_rng(2).normal(0, 2, (40, *shape)).astype(np.float32))
 
 
+@pytest.mark.parametrize(("slope", "taken"), [(0.01, Activation.RELU), (0.1, Activation.LEAKY_RELU), (0.25, Activation.LEAKY_RELU)])
+def test_another_slope_of_pytorch_is_kept_beside_the_one_of_the_hardware(slope: float, taken: Activation, tmp_path: Path) -> None:
+    """0.01 is what torch.nn.LeakyReLU has by default: the network as exported and the one in hardware differ by it alone."""
+    model = onnx.load(NETWORKS / "torch_leaky_dynamo.onnx")
+    (leaky,) = (node for node in model.graph.node if node.op_type == "LeakyRelu")
+    leaky.attribute[0].f = slope
+    path = tmp_path / "leaky.onnx"
+    onnx.save(model, path)
+    x = np.random.default_rng(2).normal(0, 2, (40, 1, 2, 3)).astype(np.float32)
+    agree(path, model.graph.node[-1].input[0], x)
+    network = read_network(path)
+    assert not network.exact and network.hidden is taken
+    assert any(note.startswith("The slope below 0 of node ") and f" is {slope:.4g}, and " in note for note in network.notes)
+    first, second = network.layers
+    z = x.reshape(40, 6) @ first.weight.T + first.bias
+    assert (z < 0).any()
+    hidden = np.where(z > 0, z, z * (0 if taken is Activation.RELU else 0.125))
+    assert np.allclose(network.in_hardware().outputs(x.reshape(40, 6)), hidden @ second.weight.T + second.bias)
+    assert network.in_hardware().exact and read_network(NETWORKS / "torch_leaky_dynamo.onnx").exact
+
+
 # -- Graphs made by hand ----------------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(3)

@@ -58,6 +58,26 @@ def test_flags_are_fields(tmp_path):
     assert over_the_bus.get_child_by_name("interrupt_status").get_child_by_name("frame_error") is None
 
 
+THEIRS = """\
+CAPI=2:
+name: them:soc:top:0
+filesets:
+  rtl:
+    depend: ["{name}"]
+    files: [top.v]
+    file_type: systemVerilogSource
+targets:
+  default:
+    filesets: [rtl]
+    toplevel: top
+    flow: lint
+    flow_options:
+      tool: verilator
+      verilator_options: [-Wno-PINMISSING]
+"""
+"""A core file of somebody else, whose design depends on the core."""
+
+
 @pytest.mark.slow
 def test_fusesoc_finds_the_core_and_verilator_finds_nothing(tmp_path):
     spec = SPECS[1]
@@ -69,7 +89,12 @@ def test_fusesoc_finds_the_core_and_verilator_finds_nothing(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
     environment |= {"PATH": f"{Path(found.origin).parent / 'bin'}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     name = f"mgd-hw:learners:{wrapper_name(spec, Bus.AXI4_LITE)}"
-    command = [sys.executable, "-c", "from fusesoc.main import main; main()", "--cores-root", str(cores), "run", "--target", "lint", name]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "%Warning" not in done.stdout + done.stderr
+    (cores / "theirs.core").write_text(THEIRS.format(name=name))
+    (cores / "top.v").write_text(
+        f"module top (input aclk, output irq);\n  {wrapper_name(spec, Bus.AXI4_LITE)} core (.aclk, .irq);\nendmodule\n"
+    )
+    fusesoc = [sys.executable, "-c", "from fusesoc.main import main; main()", "--cores-root", str(cores), "run"]
+    for arguments in (["--target", "lint", name], ["them:soc:top"]):
+        done = subprocess.run([*fusesoc, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "%Warning" not in done.stdout + done.stderr and "deprecated" not in done.stdout + done.stderr
