@@ -83,8 +83,8 @@ class LearnerDiagnosis(Result):
     curvature : float
         Root mean square of the even part of C̃, divided by that of the odd part; infinite without a signal.
     gain, loss : float
-        Mean decrease of the mean cost by the slope of an update, and mean increase by its curvature; NaN where an update has more steps than
-        are tried.
+        Mean decrease of the mean cost by the slope of an update, and mean increase by its curvature; NaN where an update has more steps
+        than are tried.
     clipped : float
         Share of the cost words of the run that ``formats.cost`` could not hold.
     saturations : dict of str to float

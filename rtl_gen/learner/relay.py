@@ -7,12 +7,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.relay import FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.host import request_layout
 from rtl_gen.learner.core import LearnerCore
 from rtl_gen.learner.sending import word_layout
+from rtl_gen.learner.streams import StreamMerger
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK
 
@@ -190,8 +191,15 @@ class RelayedLearner(wiring.Component):
         wiring.connect(m, wiring.flipped(self.response), outside.response)
         wiring.connect(m, outside.core_request, learner.request)
         wiring.connect(m, learner.response, outside.core_response)
-        for name in ("perturbed", "sample"):
-            wiring.connect(m, getattr(learner, name), getattr(outside, name))
+        wiring.connect(m, learner.sample, outside.sample)
+        names = stream_names(self.spec)
+        if len(names) == 1:
+            wiring.connect(m, learner.perturbed, outside.perturbed)
+        else:
+            m.submodules.merger = merger = StreamMerger(self.spec)
+            for lane, name in enumerate(names):
+                wiring.connect(m, getattr(learner, name), getattr(merger, f"i{lane}"))
+            wiring.connect(m, merger.o, outside.perturbed)
         wiring.connect(m, outside.cost, learner.cost)
         m.d.comb += [
             outside.measure_ready.eq(learner.measure_ready),
