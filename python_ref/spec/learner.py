@@ -317,7 +317,7 @@ class LearnerSpec(LearningSpec):
             raise DesignError(
                 "external.settle",
                 self.outside.settle,
-                f"the {one + 2 * two} passes of a sample, with {self.layout.slots} words, the wait and {2**self.outside.average} cost words "
-                f"each, take {needed} cycles at least, and external.sample_cycles = {lasts} is shorter",
+                f"the {one + 2 * two} passes of a sample, with {self.layout.slots} words, the wait and {2**self.outside.average} cost "
+                f"words each, take {needed} cycles at least, and external.sample_cycles = {lasts} is shorter",
                 "Show a sample for longer, or wait for less.",
             )

@@ -8,12 +8,13 @@ import pytest
 
 from python_ref.fixed import learner as model
 from python_ref.spec.error import DesignError
-from python_ref.spec.formats import LearnerFormats
+from python_ref.spec.formats import Cast, LearnerFormats
 from python_ref.spec.hardware import Hardware
 from python_ref.spec.learner import LearnerSpec, stream_names
-from python_ref.spec.number import Fixed
+from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, ShiftAdam
 from python_ref.spec.perturbation import SequentialCode, WalshGrayCode
+from python_ref.spec.probes import COUNTERS
 from rtl_gen.learner.core import learner_core
 from tests.rtl_gen.learner.test_core import ONE_SIDED, TWO_SIDED, lockstep_of
 from tests.support.learner_bench import run_learner
@@ -25,7 +26,10 @@ STREAMS = replace(
     name="streams",
     external=8,
     hardware=Hardware(3),
-    formats=LearnerFormats(Fixed(True, 2, 6), Fixed(True, 3, 8), gradient=Fixed(True, 3, 12)),
+    schedule=replace(TWO_SIDED.schedule, learning_rate=((0, 1),)),
+    formats=LearnerFormats(
+        Fixed(True, 2, 6), Fixed(True, 3, 12), gradient=Fixed(True, 4, 12), weight_cast=Cast(Rounding.STOCHASTIC, Overflow.SATURATE)
+    ),
 )
 """Direct updates, each rounded by a random word of its own, and some of them out of range; one lane has no word in the last slot."""
 
@@ -60,6 +64,19 @@ def check(spec: LearnerSpec, steps: int = 4, **given) -> None:
 )
 def test_a_core_with_several_streams_equals_the_model(spec):
     check(spec, stalls=0.4)
+
+
+def test_updates_round_and_saturate():
+    """What the first design is chosen for does happen."""
+    state, chip = model.initial_learner(STREAMS, np.zeros(8, dtype=np.int64)), random_chip(random.Random(1), STREAMS)
+    moved = []
+    for _ in range(10):
+        before = state.parameters
+        state, observed = model.step(STREAMS, state, chip)
+        moved.append(np.abs(observed["broadcast"]))
+        assert (before != state.parameters).any()
+    assert any(len(set(row.tolist())) > 1 for row in moved), "quantities of a step round differently"
+    assert dict(zip(COUNTERS, state.counters.tolist(), strict=True))["saturated_update"] > 0
 
 
 def test_a_late_cost_repeats_the_signs_of_all_streams():
