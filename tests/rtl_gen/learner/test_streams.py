@@ -26,7 +26,7 @@ STREAMS = replace(
     name="streams",
     external=8,
     hardware=Hardware(3),
-    schedule=replace(TWO_SIDED.schedule, learning_rate=((0, 1),)),
+    schedule=replace(TWO_SIDED.schedule, learning_rate=((0, 2),)),
     formats=LearnerFormats(
         Fixed(True, 2, 6), Fixed(True, 3, 12), gradient=Fixed(True, 4, 12), weight_cast=Cast(Rounding.STOCHASTIC, Overflow.SATURATE)
     ),
