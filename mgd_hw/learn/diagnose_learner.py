@@ -229,9 +229,9 @@ class _Measuring:
     spec : LearnerSpec
         Learner whose words and costs the measurements have.
     chip : ChipProcess
-        The outside.
+        The process of the outside, which is asked for every cost.
     start : array of int64, shape (N,)
-        Raw initial quantities.
+        Raw quantities around which the chip is measured, and from which it is trained.
     """
 
     def __init__(self, spec: LearnerSpec, chip: ChipProcess, start: np.ndarray) -> None:

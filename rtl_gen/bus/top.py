@@ -212,7 +212,7 @@ class BusLearner(BusBase):
     Parameters
     ----------
     spec : LearnerSpec
-        The learner.
+        The learner whose core is instantiated.
     bus : Bus
         Bus of the processor, whose ports the component has.
 

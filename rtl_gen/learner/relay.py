@@ -161,7 +161,7 @@ def connect_outside(m: Module, spec: LearnerSpec, learner: Any, *, polled: bool 
     m : Module
         Module of the learner's surroundings.
     spec : LearnerSpec
-        The learner.
+        The learner whose ports are connected.
     learner : interface
         The learner, or the ports by which it is instantiated.
     polled : bool

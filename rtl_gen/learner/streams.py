@@ -85,7 +85,7 @@ class PassEnd(wiring.Component):
     Parameters
     ----------
     streams : int
-        Number of streams.
+        Number of streams of words of the learner, which is that of its lanes.
 
     Members
     -------
