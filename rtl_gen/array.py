@@ -83,7 +83,7 @@ class CorrelatingArray(wiring.Component):
         slot, count = slot_layout(spec), spec.hardware.lanes
         shared = {
             "slot": In(slot),
-            "broadcast": In(shape_of(spec.broadcast_format)),
+            "broadcast": In(self.broadcast_shape(spec)),
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
@@ -102,12 +102,20 @@ class CorrelatingArray(wiring.Component):
             "host_read_data": Out(32),
         }
         if spec.direct_update:
-            shared |= {"update_outside": In(1)}
+            shared |= {"update_outside": In(self.roundings(spec))}
         elif spec.stochastic_bits:
-            shared |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
+            shared |= {"noise_slot": Out(slot), "noise": In(self.roundings(spec) * spec.stochastic_bits)}
         if spec.optimizer.scales_update:
             shared |= {"exponent": In(signed(8))}
         super().__init__({**shared, **ports})
+
+    def roundings(self, spec: LearningSpec) -> int:
+        """Number of roundings of a slot that differ, and so of its random words; here all lanes share one."""
+        return 1
+
+    def broadcast_shape(self, spec: LearningSpec):
+        """Shape of the port ``broadcast``."""
+        return shape_of(spec.broadcast_format)
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -231,7 +239,7 @@ class CorrelatingArray(wiring.Component):
             "saturated_broadcast": (None, correlated & all_if(self.broadcast_outside, 1, "broadcast_outside")),
         }
         if spec.direct_update:
-            rows["saturated_update"] = (None, updated & all_if(self.update_outside, 1, "update_outside"))
+            rows["saturated_update"] = self.update_flags(m, updated, all_if(self.update_outside, 1, "update_outside"), mask)
         else:
             rows["saturated_update"] = (flags("update_outside", timing.update), updated)
             rows["saturated_gradient"] = (flags("gradient_outside", timing.gradient), correlated)
@@ -245,6 +253,14 @@ class CorrelatingArray(wiring.Component):
                 m.d.comb += taken.eq(Mux(when, which, 0))
                 number = count_ones(m, list(taken), name)
             m.d.comb += getattr(self, name).eq(number)
+
+    def update_flags(self, m, updated, outside, mask):
+        """The lanes whose direct update was out of range, as a row of :meth:`count`: all that exist, or none."""
+        return None, updated & outside
+
+    def show_broadcast(self, m, event, broadcast, mask):
+        """Connect the broadcast of a word's event."""
+        m.d.comb += event.broadcast.eq(broadcast)
 
     def _existing(self, m, slot, when=1):
         """Mask of the lanes with a neuron, one cycle after the slot; 0 unless ``when``."""
@@ -260,9 +276,10 @@ class CorrelatingArray(wiring.Component):
         slot = slots[stage]
         m.d.comb += self.word_stb.eq(slot.real & slot.correlate)
         event = self.word_event
-        m.d.comb += event.broadcast.eq(delayed(m, self.broadcast, stage - 1, "broadcast"))
+        broadcast = delayed(m, self.broadcast, stage - 1, "broadcast")
         replay = delayed(m, self.replay, stage - 1, "replay")
         mask = self._existing(m, slots[stage - 1])
+        self.show_broadcast(m, event, broadcast, mask)
         for number, lane in enumerate(self.lanes):
             shown = {
                 "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),

@@ -194,6 +194,8 @@ class Broadcast(wiring.Component):
     ----------
     spec : LearningSpec
         The design whose broadcast is computed; one without a network has no multiplier.
+    lanes : int
+        Number of values of a direct update; a class derived from this one rounds more than one.
 
     Members
     -------
@@ -223,7 +225,7 @@ class Broadcast(wiring.Component):
         Whether cast_gradient, and cast_weight, was out of range; valid with ``o``.
     """
 
-    def __init__(self, spec: LearningSpec):
+    def __init__(self, spec: LearningSpec, lanes: int = 1):
         self.spec = spec
         self.multiplier = Multiplier.of(spec) if isinstance(spec, DesignSpec) else None
         low, high = spec.gradient_exponents
@@ -248,12 +250,12 @@ class Broadcast(wiring.Component):
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
-            "o": Out(shape_of(spec.broadcast_format)),
+            "o": Out(shape_of(spec.broadcast_format) if lanes == 1 else lanes * spec.broadcast_format.width),
         }
         if spec.direct_update:
-            ports |= {"update_outside": Out(1)}
+            ports |= {"update_outside": Out(lanes)}
             if spec.stochastic_bits:
-                ports |= {"noise": In(spec.stochastic_bits), "noise_slot": Out(slot_layout(spec))}
+                ports |= {"noise": In(lanes * spec.stochastic_bits), "noise_slot": Out(slot_layout(spec))}
         super().__init__(ports)
 
     @property
@@ -278,12 +280,12 @@ class Broadcast(wiring.Component):
         ]
 
         if self.spec.direct_update:
-            self._cast_weight(m, slots)
+            self.cast_weight(m, slots)
         else:
             m.d.comb += [self.o.eq(scaler.o), self.outside.eq(scaler.outside)]
         return m
 
-    def _cast_weight(self, m, slots):
+    def cast_weight(self, m, slots):
         """u = cast_weight(g), two cycles after g; 0 where nothing is updated."""
         spec, g, outside, stage = self.spec, self.scaler.o, self.scaler.outside, self.scaler.latency
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast

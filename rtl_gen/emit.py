@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
@@ -243,11 +243,10 @@ def _of_learner(spec: LearnerSpec) -> dict:
         "gradient": spec.gradient_format,
     }
     core = _core(spec)
-    word = core.perturbed.payload.shape()
     ports = {
         **_HOST_PORTS,
         "sample": len(core.sample.payload),
-        "perturbed": {name: field.width for name, field in word},
+        **{name: {part: field.width for part, field in getattr(core, name).payload.shape()} for name in stream_names(spec)},
         "apply_stb": 1,
         "measure_ready": 1,
         "cost": spec.formats.cost.width,
@@ -259,7 +258,7 @@ def memory_bits(spec: LearningSpec) -> int:
     """Number of bits in all memories of a core, tables included. Every memory has at least two words."""
     if isinstance(spec, LearnerSpec):
         stored = max(2, spec.layout.words) * sum(form.width for form in spec.memories.values())
-        return stored + learner_core(spec).room * spec.formats.weight.width + 32 * file_depth(spec)
+        return spec.hardware.lanes * (stored + learner_core(spec).room * spec.formats.weight.width) + 32 * file_depth(spec)
     assert isinstance(spec, DesignSpec)
     network, buffers, core = spec.network, spec.sample_buffers, core_class(spec)
     activation = spec.formats.activation.width

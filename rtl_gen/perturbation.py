@@ -31,7 +31,9 @@ __all__ = [
     "StateLoader",
     "WalshGraySigns",
     "WalshSigns",
+    "drawn_bits",
     "leap",
+    "leap_by",
     "load_streams",
     "sign_layout",
     "sign_source",
@@ -63,6 +65,24 @@ def leap(generator: Trinomial, state, load_en=0, load=0) -> Cat:
     """
     drawn = state[: generator.outputs] ^ state[1 : generator.outputs + 1]
     return Cat(state[generator.outputs :], Mux(load_en, load, drawn)[: generator.outputs])
+
+
+def _bits_from(state, count: int) -> list:
+    """The bits of a generator from those of its state on, ``count`` in all; b[t + degree] = b[t] ⊕ b[t + 1]."""
+    bits = list(state)
+    for place in range(count - len(bits)):
+        bits.append(bits[place] ^ bits[place + 1])
+    return bits[:count]
+
+
+def drawn_bits(state, count: int) -> Cat:
+    """The next ``count`` bits of a generator, which may be more than its degree."""
+    return Cat(*_bits_from(state, count))
+
+
+def leap_by(state, count: int) -> Cat:
+    """State of a generator ``count`` bits later, which may be more than its degree."""
+    return Cat(*_bits_from(state, count + len(state))[count:])
 
 
 class _Drawing(NamedTuple):
@@ -112,7 +132,7 @@ class _SignSource(wiring.Component):
 
     def __init__(self, spec: LearningSpec):
         self.spec = spec
-        self.generators = spec.code.generators(spec.hardware.lanes)
+        self.generators = spec.sign_generators
         self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
         super().__init__(
             {
@@ -259,18 +279,27 @@ class RandomSigns(_SignSource):
         for number, generator in enumerate(self.generators):
             live, replay = self._states(m, generator, drawing, self.load[place : place + generator.outputs], fresh, str(number))
             place += generator.outputs
-            lanes = slice(126 * number, 126 * number + generator.outputs)
             for bits, parity, draw, signs in (
                 (live, odd.live, drawing.live.signs, self.live),
                 (replay, odd.replay, drawing.replay.signs, self.replay),
             ):
+                taken = self.drawn(generator, bits)
+                lanes = slice(126 * number, 126 * number + len(taken))
                 with m.If(draw):
-                    m.d.sync += signs.negative[lanes].eq(bits[: generator.outputs] ^ parity.replicate(generator.outputs))
+                    m.d.sync += signs.negative[lanes].eq(taken ^ parity.replicate(len(taken)))
         m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
         return m
 
     def begin_vector(self, m, fresh, drawing):
         """Tell by ``fresh`` whether the next vector that ``drawing`` begins is a new one; here, a vector begins once in a step."""
+
+    def drawn(self, generator, bits):
+        """The bits of a generator's state that the lanes take in a slot; here, as many as it draws at once."""
+        return bits[: generator.outputs]
+
+    def following_state(self, generator, state, loads, pushed, drawing):
+        """State of a generator after the slot of ``drawing``, or with ``loads`` after the bits ``pushed`` were shifted in."""
+        return leap(generator, state, loads, pushed)
 
     def _states(self, m, generator, drawing, pushed, fresh, name):
         """Live and replay states of a generator, as they apply to the current slots."""
@@ -295,7 +324,7 @@ class RandomSigns(_SignSource):
                 m.d.sync += branched.eq(live)
         for each, state, now in ((drawing.live, live, live_now), (drawing.replay, replay, replay_now)):
             with m.If(each.advances):
-                m.d.sync += state.eq(leap(generator, now, loads, pushed))
+                m.d.sync += state.eq(self.following_state(generator, now, loads, pushed, each))
         return live_now, replay_now
 
 
@@ -397,6 +426,13 @@ def sign_source(spec: LearningSpec) -> _SignSource:
 class RoundingNoise(wiring.Component):
     """Generates the noise of stochastic rounding, one random word per slot of an updating pass, including padding.
 
+    Parameters
+    ----------
+    spec : LearningSpec
+        The design whose updates are rounded.
+    words : int
+        Number of words of a slot; a class derived from this one draws more than one.
+
     Members
     -------
     slot : In(slot_layout(spec))
@@ -416,7 +452,7 @@ class RoundingNoise(wiring.Component):
 
     latency = DRAW_LATENCY
 
-    def __init__(self, spec: LearningSpec):
+    def __init__(self, spec: LearningSpec, words: int = 1):
         self.spec = spec
         self.generator = stochastic_generator(spec.stochastic_bits)
         self.load_width = self.generator.outputs
@@ -424,7 +460,7 @@ class RoundingNoise(wiring.Component):
             {
                 "slot": In(slot_layout(spec)),
                 "update": In(1),
-                "o": Out(spec.stochastic_bits),
+                "o": Out(words * spec.stochastic_bits),
                 "load_en": In(1),
                 "load": In(self.load_width),
             }
@@ -437,7 +473,15 @@ class RoundingNoise(wiring.Component):
         m.d.sync += [draws.eq(draw), advances.eq(draw | self.load_en)]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         with m.If(draws):
-            m.d.sync += self.o.eq(state[: self.generator.outputs])
+            m.d.sync += self.o.eq(self.words(state))
         with m.If(advances):
-            m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
+            m.d.sync += state.eq(self.following_state(m, state, loads))
         return m
+
+    def words(self, state):
+        """The words of a slot, from the state before they are drawn."""
+        return state[: self.generator.outputs]
+
+    def following_state(self, m, state, loads):
+        """State after a slot, or with ``loads`` after the bits of ``load`` were shifted in."""
+        return leap(self.generator, state, loads, self.load)

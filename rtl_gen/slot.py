@@ -153,7 +153,8 @@ def ends_pass(spec: LearningSpec, slot) -> Value:
 def active_lanes(spec: LearningSpec, slot) -> Value:
     """Number of lanes that have a neuron in the slot's group, or a quantity."""
     if isinstance(spec, LearnerSpec):
-        return Const(1, 1)
+        lanes, last = spec.hardware.lanes, spec.layout.last_lanes
+        return Const(lanes, lanes.bit_length()) if last == lanes else Mux(slot.last, last, lanes)
     assert isinstance(spec, DesignSpec)
     tails = by_layer([placed.last_lanes for placed in spec.layout.layers], slot.layer)
     return Mux(slot.tail, tails, spec.hardware.lanes)

@@ -66,7 +66,7 @@ def baseline_due(spec: LearningSpec, steps: np.ndarray) -> np.ndarray:
 
 
 def neuron_order(spec: DesignSpec | LearnerSpec) -> np.ndarray:
-    """Order in which the neurons of a step of two passes leave the core, or the words of a learner.
+    """Order in which the neurons of a step of two passes leave the core, or the slots of a learner.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def neuron_order(spec: DesignSpec | LearnerSpec) -> np.ndarray:
         first layer serves both passes, each of its groups comes for pass 0 and then for pass 1.
     """
     if isinstance(spec, LearnerSpec):
-        return np.arange(2 * spec.quantities)
+        return np.arange(2 * spec.layout.slots)
     layout, n = spec.layout, spec.network.n_neurons
     if not spec.one_visit:
         return np.arange(2 * n)
@@ -109,7 +109,8 @@ class EventDecoder:
         # The event of which a pass has several, how many, and its observables by the field that shows each.
         learner = isinstance(spec, LearnerSpec)
         self._each = "presented" if learner else "neuron"
-        self._n = spec.quantities if isinstance(spec, LearnerSpec) else spec.network.n_neurons
+        self._n = spec.layout.slots if isinstance(spec, LearnerSpec) else spec.network.n_neurons
+        self._size = spec.quantities if learner else self._n  # the last slot of a learner may have lanes without a quantity
         self._shown = {"value": "presented"} if learner else {name: name for name in ("preactivation", "activation")}
         self.steps = 0
         self._rows = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.events}
@@ -228,7 +229,7 @@ class EventDecoder:
         rows, costs = self._by_pass(self._take(self._each, passes * n), due), self._take("cost", passes)
         found: dict[str, np.ndarray] = {}
         for field, name in self._shown.items():
-            found[name] = self._values(self._each, rows, field).reshape(passes, n)
+            found[name] = self._values(self._each, rows, field).reshape(passes, -1)[:, : self._size]
         found["cost"] = self._values("cost", costs, "cost").reshape(passes)
         result = {}
         latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # last step with a baseline; −1 for one of an earlier block
@@ -249,7 +250,9 @@ class EventDecoder:
         rows = self._take("word", steps * layout.words)
         names = [field.name for field in self._fields["word"].values() if field.name != "broadcast"]
         place = layout.parameter_word * self.spec.hardware.lanes + layout.parameter_lane
-        result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, layout.words)}
+        result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, -1)}
+        if isinstance(self.spec, LearnerSpec):
+            result["broadcast"] = result["broadcast"][:, place]
         for name in names:
             result[name] = self._values("word", rows, name).reshape(steps, -1)[:, place]
         return result

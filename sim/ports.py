@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.events import event_fields
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.learning import LearningSpec
 
 __all__ = ["Field", "Ports"]
@@ -58,7 +58,7 @@ class Ports:
         }
         match spec:
             case LearnerSpec():
-                return cls(f"{spec.module}_core", spec.formats.cost.width, events, "cost", ("perturbed", "sample"))
+                return cls(f"{spec.module}_core", spec.formats.cost.width, events, "cost", (*stream_names(spec), "sample"))
             case DesignSpec():
                 return cls(f"{spec.module}_core", spec.sample_width, events)
             case _:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from boards.parts.synth import check_memory
 from boards.parts.target import LARGE_DEPTH, Part, target
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
 
@@ -105,7 +105,7 @@ class Netlist:
 
 
 def write_netlist(
-    spec: DesignSpec,
+    spec: LearningSpec,
     part_name: str,
     directory: Path,
     verilog: str,
@@ -118,7 +118,7 @@ def write_netlist(
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose core is synthesised.
     part_name : str
         Name of the part, one of :data:`MODELS`.

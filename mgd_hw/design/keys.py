@@ -308,7 +308,8 @@ _HARDWARE: list[_Row] = [
         "lanes",
         "whole number, 1 to 256",
         "6, or the widest layer if that is smaller",
-        "L: neurons computed in parallel. In weight perturbation random signs depend on it; in node perturbation no result does.",
+        "L: neurons computed in parallel. In weight perturbation random signs depend on it; in node perturbation no result does. With "
+        "network.external, the number of streams of words, 1 to 8 (1), on which no result depends.",
         whole_number(1, 256, 6),
     ),
     (

@@ -43,7 +43,7 @@ def connector(link: str, baud: int, spec: LearningSpec, statistics: Any) -> Call
 
     def connect() -> AnyLink:
         if link.startswith((MEMORY, LITEX)):
-            assert isinstance(spec, DesignSpec), "no bus carries the words of a learner"
+            assert isinstance(spec, DesignSpec), "a learner is refused before"
             window = open_memory(link) if link.startswith(MEMORY) else open_litex(link, spec.name)
             return MemoryLink(window, spec, statistics=statistics)
         port = open_port(link, baud)

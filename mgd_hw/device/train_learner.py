@@ -183,7 +183,7 @@ def train_learner(
         reason = "the time of a step depends on the outside, which no board has"
         raise Refusal(reason, "Leave --board out.", file=design.path, key="--board", value=board)
     if link.startswith((MEMORY, LITEX)):
-        reason = "no bus carries the words and the costs of a learner yet"
+        reason = "the words and the costs of a learner do not go through a window of memory yet"
         raise Refusal(reason, "Take virtual, serial:DEVICE or tcp:HOST:PORT.", file=design.path, key="--link", value=link)
     design = design if seed is None else design.with_seed(seed)
     directory = results_directory(out, design.name)

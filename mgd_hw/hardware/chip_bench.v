@@ -13,24 +13,34 @@ module chip_bench;
   reg request_valid = 0;
   wire request_ready, response_valid, busy;
   wire [31:0] response;
-  wire sample_valid, sample_ready, word_valid, word_ready, apply_stb, measure_ready, cost_valid, cost_ready;
+  wire sample_valid, sample_ready, apply_stb, measure_ready, cost_valid, cost_ready;
   wire [23:0] sample;
-  wire [`WORD+`INDEX:0] word;  // value, index and last, from the low bits on
+  localparam EACH = `WORD + `INDEX + 1;
+  wire [`LANES*EACH-1:0] word;  // of each stream its value, index and last, from the low bits on; the first stream is lowest
+  wire [`LANES-1:0] word_valid, word_ready, last;
+  wire [`LANES*`WORD-1:0] value;
+  wire [`LANES*`INDEX-1:0] index;
   wire signed [`COST-1:0] cost;
 
   `LEARNER learner (
       .clk(clk), .rst(rst), .request__payload(request), .request__valid(request_valid), .request__ready(request_ready),
       .response__payload(response), .response__valid(response_valid), .response__ready(1'b1), .busy(busy),
       .sample__payload(sample), .sample__valid(sample_valid), .sample__ready(sample_ready),
-      .perturbed__payload(word), .perturbed__valid(word_valid), .perturbed__ready(word_ready),
+      `STREAMS
       .apply_stb(apply_stb), .measure_ready(measure_ready),
       .cost__payload(cost), .cost__valid(cost_valid), .cost__ready(cost_ready));
 
-  virtual_chip #(.N(`N), .INDEX(`INDEX), .WORD(`WORD), .WORD_FRACTION(`WORD_FRACTION), .COST(`COST), .COST_FRACTION(`COST_FRACTION),
+  genvar lane;
+  generate
+    for (lane = 0; lane < `LANES; lane = lane + 1) begin : split
+      assign {last[lane], index[lane*`INDEX+:`INDEX], value[lane*`WORD+:`WORD]} = word[lane*EACH+:EACH];
+    end
+  endgenerate
+
+  virtual_chip #(.N(`N), .LANES(`LANES), .INDEX(`INDEX), .WORD(`WORD), .WORD_FRACTION(`WORD_FRACTION), .COST(`COST), .COST_FRACTION(`COST_FRACTION),
                  .DELAY(`SETTLE)) chip (
       .clk(clk), .rst(rst), .sample_valid(sample_valid), .sample_ready(sample_ready), .sample(sample),
-      .word_valid(word_valid), .word_ready(word_ready),
-      .value(word[`WORD-1:0]), .index(word[`WORD+`INDEX-1:`WORD]), .last(word[`WORD+`INDEX]),
+      .word_valid(word_valid), .word_ready(word_ready), .value(value), .index(index), .last(last),
       .apply_stb(apply_stb), .measure_ready(measure_ready), .cost_valid(cost_valid), .cost_ready(cost_ready), .cost(cost));
 
   always #5 clk = ~clk;

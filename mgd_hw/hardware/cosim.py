@@ -196,7 +196,7 @@ def cosim(
     from rtl_gen.emit import emit_verilog
 
     progress = progress or NullProgress()
-    design = _simulated(design, netlist)
+    design = _simulated(design)
     design = design if seed is None else design.with_seed(seed)
     spec = design.spec
     directory = results_directory(out, design.name)
@@ -227,15 +227,12 @@ def cosim(
     return result
 
 
-def _simulated(design: str | Path | Design | ExternalDesign, netlist: str | None) -> Design | ExternalDesign:
-    """Read a design that can be simulated, as a netlist if one is named."""
+def _simulated(design: str | Path | Design | ExternalDesign) -> Design | ExternalDesign:
+    """Read a design that can be simulated."""
     found = read_any(design)
     if not isinstance(found, ExternalDesign):
         return built(found)
     found.outside()
-    if netlist is not None:
-        reason, remedy = "the netlist of a learner cannot be simulated yet", "Leave --netlist out; `mgd-hw synth` counts its resources."
-        raise Refusal(reason, remedy, file=found.path, key="--netlist", value=netlist)
     return found
 
 
@@ -255,7 +252,7 @@ def _hardware(
         return given, ()
     progress.status(f"Generating {design.name}.")
     emit_files(design.spec, folder)
-    if netlist is None or isinstance(design, ExternalDesign):
+    if netlist is None:
         return folder / VERILOG, ()
     with naming(design.path, of=DesignError):
         hardware, made = simulable(design.spec, netlist, folder, progress)

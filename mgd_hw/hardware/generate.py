@@ -24,7 +24,7 @@ from mgd_hw.hardware.simulation import FOLDER as SIMULATION
 from mgd_hw.hardware.simulation import write_simulation
 from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
-from python_ref.spec.error import DesignError, Refusal, naming, unknown
+from python_ref.spec.error import DesignError, Refusal, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -164,9 +164,9 @@ def generate(
         require_peakrdl()
     if board is not None and bus is not None:
         raise Refusal("a board has its serial line, and no bus of a processor", "Leave out --board or --bus.", key="--bus", value=bus)
-    if bus is not None and isinstance(design, ExternalDesign):
-        reason = "a learner has words and costs as streams, which no bus carries yet"
-        raise Refusal(reason, "Leave --bus out, and connect its streams yourself.", file=design.path, key="--bus", value=bus)
+    if samples is not None and isinstance(design, ExternalDesign):
+        reason = "a learner has no samples, and behind a bus its words and costs go through registers"
+        raise Refusal(reason, "Leave it out.", file=design.path, key="--samples", value=samples)
     if board is not None:
         on = design if isinstance(design, ExternalDesign) else built(design)
         return _for_board(on, board_of(board), clock, baud, out, progress)
@@ -235,18 +235,15 @@ def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | 
 def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] | None = None) -> dict[str, Any]:
     """Write the files of a core into a folder, behind a bus if one is given, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
-    from python_ref.spec.design import DesignSpec
     from rtl_gen.emit import emit
 
     parameters = quantise_parameters(spec, initial_parameters(spec))
     if bus is None:
         manifest = emit(spec, folder, parameters)
-    elif isinstance(spec, DesignSpec):
+    else:
         from rtl_gen.bus.top import emit_bus
 
         manifest = emit_bus(spec, *bus, folder, parameters)
-    else:
-        raise unknown("Design", spec, "rtl_gen.bus.top.emit_bus")
     found = plain(manifest)
     assert isinstance(found, dict)
     return found

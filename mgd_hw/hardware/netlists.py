@@ -10,7 +10,7 @@ from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from boards.parts.netlist import Netlist
-    from python_ref.spec.design import DesignSpec
+    from python_ref.spec.learning import LearningSpec
 
 __all__ = ["SIMULATOR", "check_netlist", "simulable"]
 
@@ -41,12 +41,12 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
         )
 
 
-def simulable(spec: DesignSpec, part: str, folder: Path, progress: Progress) -> tuple[Path, Netlist]:
+def simulable(spec: LearningSpec, part: str, folder: Path, progress: Progress) -> tuple[Path, Netlist]:
     """Synthesise a design for a part, and write the netlist, and Verilog that simulates it, into ``folder``.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design that is synthesised.
     part : str
         Name of the part, one of ``boards.parts.netlist.MODELS``.

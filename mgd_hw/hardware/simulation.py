@@ -18,6 +18,18 @@ STEPS = 1_000
 _SOURCES = ("chip_bench.v", "virtual_chip.v")
 
 
+def stream_ports(spec: LearnerSpec, each: str) -> str:
+    """Return the connections of a learner's streams in Verilog to the vectors ``word``, ``word_valid`` and ``word_ready``, where each
+    stream has ``each`` bits, one and one."""
+    from python_ref.spec.learner import stream_names
+
+    rows = (
+        f".{name}__payload(word[{lane}*{each}+:{each}]), .{name}__valid(word_valid[{lane}]), .{name}__ready(word_ready[{lane}]),"
+        for lane, name in enumerate(stream_names(spec))
+    )
+    return " ".join(rows)
+
+
 def write_simulation(spec: LearnerSpec, folder: Path) -> None:
     """Write a virtual chip, a bench, and the program of a host that trains a learner from its initial quantities.
 
@@ -49,6 +61,8 @@ def write_simulation(spec: LearnerSpec, folder: Path) -> None:
         "LEARNER": spec.module,
         "OPS": len(ops),
         "N": spec.quantities,
+        "LANES": spec.hardware.lanes,
+        "STREAMS": stream_ports(spec, "EACH"),
         "INDEX": max(1, (spec.quantities - 1).bit_length()),
         "WORD": spec.formats.weight.width,
         "WORD_FRACTION": spec.formats.weight.fraction_bits,

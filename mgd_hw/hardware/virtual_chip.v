@@ -7,6 +7,7 @@
 
 module virtual_chip #(
     parameter N = 4,            // quantities
+    parameter LANES = 1,        // streams of words; quantity k comes in stream k mod LANES
     parameter INDEX = 2,        // bits of a quantity's index
     parameter WORD = 16,        // bits of a word, and how many of them are its fraction
     parameter WORD_FRACTION = 12,
@@ -23,7 +24,8 @@ module virtual_chip #(
 ) (
     input clk, input rst,
     input sample_valid, output sample_ready, input [23:0] sample,
-    input word_valid, output word_ready, input signed [WORD-1:0] value, input [INDEX-1:0] index, input last,
+    input [LANES-1:0] word_valid, output [LANES-1:0] word_ready,  // of all streams, the first one lowest
+    input [LANES*WORD-1:0] value, input [LANES*INDEX-1:0] index, input [LANES-1:0] last,
     input apply_stb, input measure_ready,
     output cost_valid, input cost_ready, output reg signed [COST-1:0] cost
 );
@@ -35,8 +37,8 @@ module virtual_chip #(
   reg offered, was_ready;
   reg signed [63:0] sum, distance, reading;
 
-  // The words are taken one by one, and all become effective at apply_stb.
-  assign word_ready = 1;
+  // Each stream gives a word in a cycle, and all words become effective at apply_stb.
+  assign word_ready = {LANES{1'b1}};
   assign sample_ready = 1;
   assign cost_valid = offered && measure_ready;
 
@@ -78,10 +80,11 @@ module virtual_chip #(
     end else begin
       was_ready <= measure_ready;
       if (sample_valid) shown <= sample;
-      if (word_valid) begin
-        sent[index] <= value;
-        if (last != (index == N - 1)) $display("The last word is not marked: quantity %0d", index);
-      end
+      for (k = 0; k < LANES; k = k + 1)
+        if (word_valid[k]) begin
+          sent[index[k*INDEX+:INDEX]] <= value[k*WORD+:WORD];
+          if (last[k] != (index[k*INDEX+:INDEX] + LANES >= N)) $display("The last word is not marked: quantity %0d", index[k*INDEX+:INDEX]);
+        end
       if (apply_stb) begin
         settling <= DELAY;
         for (k = 0; k < N; k = k + 1) held[k] <= sent[k];

@@ -24,10 +24,12 @@ from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
-from mgd_hw.design.argument import read
+from mgd_hw.design.argument import read, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
 from mgd_hw.design.samples import load_design
+from mgd_hw.learn.diagnose_learner import LearnerDiagnosis, diagnose_learner
 from mgd_hw.learn.diagnose_series import SeriesDiagnosis, diagnose_series
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.findings import Finding
@@ -186,13 +188,17 @@ class Diagnosis(Result):
         return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
 
 
-def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: Progress | None = None) -> Diagnosis | SeriesDiagnosis:
+def diagnose(
+    design: str | Path | Design | ExternalDesign, *, out: Path | None = None, progress: Progress | None = None
+) -> Diagnosis | SeriesDiagnosis | LearnerDiagnosis:
     """Measure at the initial parameters what prevents a design from learning, suggest remedies, and write diagnose.json.
+
+    Where the network is outside, its process answers with costs.
 
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     out : path or None
         Directory that diagnose.json is written to; None takes mgd-hw-out/DESIGN.
     progress : Progress or None
@@ -201,9 +207,13 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: 
     Raises
     ------
     Refusal
-        If the network has stochastic neurons, the samples cannot be loaded, or the directory cannot be written to.
+        If the network has stochastic neurons, the samples cannot be loaded, the process of a network outside does not answer, or the
+        directory cannot be written to.
     """
-    design = read(design)
+    found = read_any(design)
+    if isinstance(found, ExternalDesign):
+        return diagnose_learner(found, out=out, progress=progress)
+    design = read(found)
     if design.spec.network.random:
         reason = "what is diagnosed is the change of C by Δ, and stochastic neurons learn from draws of their outputs instead"
         remedy = "'mgd-hw compare' tells how well its gradient agrees with the true one, and how often values saturate."

@@ -13,15 +13,19 @@ from mgd_hw.common.files import FOLDER
 from mgd_hw.common.progress import Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import load_design
 from mgd_hw.hardware.cosim import Cosimulated, cosim
 from mgd_hw.hardware.generate import Generated, generate
 from mgd_hw.hardware.synth import Synthesised, synth
 from mgd_hw.learn.compare import Comparison, compare
+from mgd_hw.learn.compare_learner import LearnerComparison
+from mgd_hw.learn.diagnose import diagnose
+from mgd_hw.learn.diagnose_learner import LearnerDiagnosis
 from mgd_hw.learn.profile import NumericProfile, profile_numbers
 from mgd_hw.reports.provenance import Provenance, provenance
 
-__all__ = ["Chapter", "Plan", "chapter_of", "found_build", "found_efficiency"]
+__all__ = ["Chapter", "Plan", "chapter_of", "chapter_of_learner", "found_build", "found_efficiency"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Chapter(Result):
         Picture of the placed design, as SVG; "" if there is none.
     efficiency : dict or None
         Content of efficiency.json of the same design; None if there is none.
+    chip_compared, chip_diagnosed : LearnerComparison or None, LearnerDiagnosis or None
+        Results of ``compare`` and ``diagnose`` of a learner, with its chip; None if the network is inside.
     """
 
     title: str
@@ -56,6 +62,8 @@ class Chapter(Result):
     built: dict[str, Any] | None = None
     placement: str = field(default="", repr=False)
     efficiency: dict[str, Any] | None = None
+    chip_compared: LearnerComparison | None = None
+    chip_diagnosed: LearnerDiagnosis | None = None
 
     @property
     def good(self) -> bool:
@@ -78,6 +86,39 @@ class Plan:
     steps: int
     target: str
     board: str
+
+
+def chapter_of_learner(design: ExternalDesign, called: str, title: str, plan: Plan, place: Path, progress: Progress) -> Chapter:
+    """Run the verbs that a report shows for a learner, with its chip, and collect their results; see :func:`chapter_of`."""
+    called, generated = shlex.quote(called), generate(design, place, progress=progress)
+    cosimulated = cosim(design, steps=plan.proof, out=place, progress=progress)
+    diagnosed = diagnose(design, out=place, progress=progress)
+    compared = compare(design, seeds=plan.seeds, steps=plan.steps, out=place, progress=progress)
+    assert isinstance(diagnosed, LearnerDiagnosis) and isinstance(compared, LearnerComparison), (
+        "the network of an ExternalDesign is outside"
+    )
+    synthesised = synth(design, target=plan.target, out=place, progress=progress)
+    commands = (
+        f"mgd-hw generate {called}",
+        f"mgd-hw cosim {called} --steps {plan.proof}",
+        f"mgd-hw diagnose {called}",
+        f"mgd-hw compare {called} --seeds {plan.seeds} --steps {plan.steps}",
+        f"mgd-hw synth {called} --target {plan.target}",
+        f"mgd-hw report {called} --proof {plan.proof} --seeds {plan.seeds} --steps {plan.steps} --target {plan.target}",
+    )
+    built, placement = found_build(design, place)
+    return Chapter(
+        title,
+        design.text,
+        generated,
+        cosimulated,
+        synthesised=synthesised,
+        provenance=provenance(design, None, commands, plan.seeds),
+        built=built,
+        placement=placement,
+        chip_compared=compared,
+        chip_diagnosed=diagnosed,
+    )
 
 
 def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path, progress: Progress) -> Chapter:
@@ -127,7 +168,7 @@ def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path,
     return Chapter(title, design.text, *results, found_efficiency(design, place))
 
 
-def found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str]:
+def found_build(design: Design | ExternalDesign, place: Path) -> tuple[dict[str, Any] | None, str]:
     """Find the latest bitstream of exactly this design, in ``place`` and in the default directory of ``build``.
 
     Returns
@@ -147,7 +188,7 @@ def found_efficiency(design: Design, place: Path) -> dict[str, Any] | None:
     return next((found for _, found in _found(design, [path for path in paths if path.is_file()])), None)
 
 
-def _found(design: Design, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _found(design: Design | ExternalDesign, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the objects of exactly this design in JSON files, the latest first, each with its path."""
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from python_ref.spec.error import ToolError
 
 __all__ = ["Provenance", "provenance"]
@@ -29,7 +30,7 @@ class Provenance(Result):
         Seeds of the compared runs.
     digest, run_digest, data_digest : str
         Digest of the structure; of the structure and all other settings of a run in the design file; and of the samples and their
-        order.
+        order, "" where the network is outside, and the samples with it.
     versions : dict of str to str
         Version of each installed package, by its name, and of Python.
     """
@@ -42,9 +43,9 @@ class Provenance(Result):
     versions: dict[str, str]
 
 
-def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int) -> Provenance:
+def provenance(design: Design | ExternalDesign, data: Data | None, commands: tuple[str, ...], seeds: int) -> Provenance:
     """Return the record for results of a design, with the seeds of ``seeds`` runs counted from the design's own seed."""
-    first = design.spec.network.initial.seed
+    first = design.spec.perturbation.seed if isinstance(design, ExternalDesign) else design.spec.network.initial.seed
     versions = {"Python": platform.python_version()}
     for name in (*PACKAGES, *_yosys()):
         try:
@@ -52,7 +53,7 @@ def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int
         except importlib.metadata.PackageNotFoundError:
             continue
     runs = tuple(range(first, first + seeds))
-    return Provenance(commands, runs, design.spec.digest, design.spec.run_digest, data.digest, versions)
+    return Provenance(commands, runs, design.spec.digest, design.spec.run_digest, data.digest if data else "", versions)
 
 
 def _yosys() -> tuple[str, ...]:

@@ -148,6 +148,7 @@ def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
         ("data", "What does it learn?", _data),
         ("proof", "Is it the same machine?", _proof),
         ("learning", "Does it learn?", _learning),
+        ("chip", "Does it learn with its chip?", _chip),
         ("costs", "What does a run cost?", _costs),
         ("efficiency", "What would another way to learn cost?", _efficiency),
         ("numbers", "Do the numbers fit their formats?", _numbers),
@@ -165,11 +166,14 @@ def _design(chapter: Chapter, identifier: str) -> Iterator[Block]:
     """Yield the size of the network, the design file, its derived values, and advice."""
     generated = chapter.generated
     manifest = generated.manifest
-    sizes = "–".join(map(str, manifest["network"]["sizes"]))
-    lanes = "lane" if manifest["lanes"] == 1 else "lanes"
-    yield Paragraph(
-        f"Network {sizes}, {whole(manifest['parameters'])} parameters, {manifest['lanes']} {lanes}. Structure {generated.digest}."
-    )
+    if "external" in manifest:
+        yield Paragraph(f"A learner of {whole(manifest['external'])} quantities, whose network is outside. Structure {generated.digest}.")
+    else:
+        sizes = "–".join(map(str, manifest["network"]["sizes"]))
+        lanes = "lane" if manifest["lanes"] == 1 else "lanes"
+        yield Paragraph(
+            f"Network {sizes}, {whole(manifest['parameters'])} parameters, {manifest['lanes']} {lanes}. Structure {generated.digest}."
+        )
     yield Code("the design file", chapter.text)
     if generated.derived:
         rows = tuple((row.key, row.value, row.why) for row in generated.derived)
@@ -272,6 +276,31 @@ def _measured(found: Comparison) -> Table:
     return Table(
         f"Results on the {found.judged_by} samples", ("model", *titles, "cost, C/outputs", "± std", "seconds of all runs"), tuple(rows)
     )
+
+
+def _chip(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield what the chip of a learner shows before training, its learning curves, and the findings."""
+    found, compared = chapter.chip_diagnosed, chapter.chip_compared
+    if found is None or compared is None:
+        return
+    runs, title = (compared.float_mgd, compared.fixed), "Cost of the chip"
+    yield Paragraph(f"The chip: {compared.chip}. {whole(compared.steps)} steps, each run on a process that has just begun.")
+    ends = ", ".join(f"{each.name} {number(each.cost)}" for each in runs)
+    caption = "Mean of the costs that were measured in each part of a run, one curve a seed."
+    yield Figures((_picture(compared.plot(), f"{identifier}-cost", title, f"{title} over steps. At the end: {ends}.", caption),))
+    rows = tuple((each.name, number(each.cost), number(max(each.costs)), percent(each.accuracy), number(each.seconds)) for each in runs)
+    yield Table("At the end of the runs", ("model", "mean cost", "of the worst seed", "samples right", "seconds of all runs"), rows)
+    measured = (
+        ("mean cost of the samples", number(found.cost)),
+        ("C̃: signal", number(found.signal)),
+        ("C̃: noise", number(found.noise)),
+        ("C̃: curvature over slope", number(found.curvature)),
+        ("an update: gain by slope", number(found.gain)),
+        ("an update: loss by curvature", number(found.loss)),
+    )
+    yield Table("Measured at the initial quantities", ("what", "value"), measured)
+    for each in found.findings:
+        yield Paragraph(f"{each.message[:1].upper()}{each.message[1:]}. {each.remedy}", f"{each.key}:", "bad")
 
 
 MOST_CONFUSED = 20
@@ -464,7 +493,8 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
     taken = (f"the core, {found.lanes} {lanes}", *(whole(getattr(found, kind)) for kind in kinds))
     part = ("the part has", *(whole(found.limits.get(kind)) for kind in kinds))
     if found.fits:
-        yield Paragraph(f"At most {found.predicted_lanes} lanes would fit, as predicted from this synthesis.", "It fits.", "good")
+        text = "" if found.network_outside else f"At most {found.predicted_lanes} lanes would fit, as predicted from this synthesis."
+        yield Paragraph(text, "It fits.", "good")
     else:
         excess = ", ".join(f"{whole(count)} {kind}" for kind, count in found.over.items())
         text = f"{excess} too many; {found.predicted_lanes} lanes would fit, as predicted from this synthesis."
@@ -535,7 +565,7 @@ def _again(chapter: Chapter, identifier: str) -> Iterator[Block]:
     rows = (
         ("structure", found.digest),
         ("structure and run", found.run_digest),
-        ("samples and their order", found.data_digest),
+        *([("samples and their order", found.data_digest)] if found.data_digest else []),
         ("seeds", ", ".join(map(str, found.seeds))),
     )
     yield Table("Digests and seeds", ("of", "value"), rows, words=True)

@@ -67,8 +67,12 @@ def _proven(chapter: Chapter, question: str) -> Answer:
 
 
 def _learns(chapter: Chapter, question: str) -> Answer:
-    """Answer whether the fixed model, or else the float model, is better than the baseline."""
+    """Answer whether the fixed model, or else the float model, is better than the baseline; with a chip, than before it was trained."""
     found = chapter.compared
+    if chapter.chip_compared is not None and chapter.chip_diagnosed is not None:
+        before, runs = chapter.chip_diagnosed.cost, chapter.chip_compared.fixed
+        figure = f"the learner's bits bring the mean cost of the chip's samples from {number(before)} to {number(runs.cost)}"
+        return _verdict(question, max(runs.costs) < before, figure, "chip")
     if found is None:
         return Answer(question, "Not run", "no model was trained")
     name, model = ("fixed MGD", found.fixed) if found.fixed.runs else ("float MGD", found.float)

@@ -135,6 +135,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         The state after the step, and its observables, with the names, shapes and formats of ``probes(spec)``; None for a step that was
         abandoned because a cost did not come in time.
     """
+    full, spec = spec, spec.serial  # the number of lanes changes no value but the signatures
     n, schedule = state.steps, spec.schedule
     new_sample = state.due or n % schedule.sample_period == 0
     update_due = (n + 1) % schedule.update_period == 0
@@ -193,7 +194,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         counters=observed["counter"],
     )
     if spec.hardware.signature:
-        signature = _extend(spec, state.signature, observed, (0, 1) if first_due else (1,))
+        signature = _extend(full, state.signature, observed, (0, 1) if first_due else (1,))
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 
@@ -211,8 +212,17 @@ def _extend(spec: LearnerSpec, signature: tuple[int, int], observed: Mapping[str
     """Return the signatures extended by one step, which measured these passes."""
     fields, forward = event_fields(spec), []
     for number in passes:
-        rows = {"pass": np.full(spec.quantities, number), "value": observed["presented"][number]}
+        rows = {"pass": np.full(spec.layout.slots, number), "value": _by_lane(spec, observed["presented"][number])}
         (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
         forward.append(register_of(event_words(fields["presented"], rows)) ^ int(cost))
     forward += event_words(fields["step"][:1], observed).tolist()  # C̃ is the first field of the step event
-    return signed(signature[0], np.array(forward, dtype=np.uint32)), signed(signature[1], event_words(fields["word"], observed))
+    words = event_words(fields["word"], {field.name: _by_lane(spec, observed[field.name]) for field in fields["word"]})
+    return signed(signature[0], np.array(forward, dtype=np.uint32)), signed(signature[1], words)
+
+
+def _by_lane(spec: LearnerSpec, values: np.ndarray) -> np.ndarray:
+    """Return values of the quantities as the lanes show them (shape (slots, lanes)), 0 for a lane without a quantity."""
+    layout = spec.layout
+    rows = np.zeros((layout.slots, spec.hardware.lanes), dtype=np.int64)
+    rows[layout.parameter_slot, layout.parameter_lane] = values
+    return rows

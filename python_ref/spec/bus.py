@@ -9,7 +9,11 @@ from __future__ import annotations
 import enum
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import Register, register_map
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
+from python_ref.spec.registers import Command, Register, register_map
+from python_ref.spec.relay import relay_map
 
 __all__ = [
     "ADDRESS_BITS",
@@ -19,7 +23,10 @@ __all__ = [
     "Bus",
     "Interrupt",
     "SampleSource",
+    "beside_core",
+    "bus_commands",
     "byte_address",
+    "core_map",
     "sample_words",
     "stream_bits",
     "window_map",
@@ -62,7 +69,7 @@ class Interrupt(enum.IntFlag):
     RUN_ENDED = 1
     """A run has ended, and all its parameters are written."""
     STARVED = 2
-    """A step has begun to wait for a sample, and the wrapper has none."""
+    """A step has begun to wait for a sample, and the wrapper has none; or a learner for a cost."""
     FRAME_ERROR = 4
     """A frame of the AXI4-Stream was too short or too long, and was dropped."""
 
@@ -77,15 +84,32 @@ def stream_bits(spec: DesignSpec) -> int:
     return 8 * -(-spec.sample_width // 8)
 
 
-def wrapper_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
+def wrapper_map(spec: LearningSpec, samples: SampleSource) -> dict[str, Register]:
     """Return the registers of the wrapper by name, in the order of their addresses, which are in words as the core's are."""
-    bits = "bit 0 a run has ended, bit 1 the core waits for a sample"
-    if samples is SampleSource.AXI4_STREAM:
-        bits += ", bit 2 a frame was dropped"
-    rows = [
+    match spec:
+        case LearnerSpec():
+            rows = _interrupts("bit 0 a run has ended, bit 1 the core waits for a cost")
+        case DesignSpec():
+            rows = _with_samples(spec, samples)
+        case _:
+            raise unknown("Design", spec, "python_ref.spec.bus.wrapper_map")
+    return {name: Register(name, FIRST + offset, 1, access, meaning) for name, offset, access, meaning in rows}
+
+
+def _interrupts(bits: str) -> list[tuple[str, int, str, str]]:
+    """Return the rows of the registers of the interrupts, whose bits the text tells."""
+    return [
         ("interrupt_status", 0, "rw", f"{bits}; a bit that is written as 1 is cleared"),
         ("interrupt_enable", 1, "rw", "the bits of interrupt_status that raise irq; 0 after a reset"),
     ]
+
+
+def _with_samples(spec: DesignSpec, samples: SampleSource) -> list[tuple[str, int, str, str]]:
+    """Return the rows of the registers of a wrapper that gives samples to its core."""
+    bits = "bit 0 a run has ended, bit 1 the core waits for a sample"
+    if samples is SampleSource.AXI4_STREAM:
+        bits += ", bit 2 a frame was dropped"
+    rows = _interrupts(bits)
     if samples is SampleSource.BUS:
         network, room = spec.network, BUFFERED_SAMPLES * sample_words(spec)
         rows += [
@@ -99,12 +123,29 @@ def wrapper_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
         ]
     else:
         rows.append(("frames_dropped", 4, "r", f"number of frames dropped since the reset; stays at {(1 << DROPPED_BITS) - 1}"))
-    return {name: Register(name, FIRST + offset, 1, access, meaning) for name, offset, access, meaning in rows}
+    return rows
 
 
-def window_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
+def core_map(spec: LearningSpec) -> dict[str, Register]:
+    """Return the registers below those of the wrapper by name: those of the core, and of a learner those of its outside as well."""
+    return register_map(spec) | (relay_map(spec, polled=True) if isinstance(spec, LearnerSpec) else {})
+
+
+def bus_commands(spec: LearningSpec) -> tuple[Command, ...]:
+    """Return the commands that a core behind a bus executes; a learner has nothing to infer or to discard."""
+    without = (Command.INFER, Command.DISCARD) if isinstance(spec, LearnerSpec) else ()
+    return tuple(command for command in Command if command not in without)
+
+
+def window_map(spec: LearningSpec, samples: SampleSource) -> dict[str, Register]:
     """Return all registers of the window by name: those of the core, then those of the wrapper."""
-    return register_map(spec) | wrapper_map(spec, samples)
+    return core_map(spec) | wrapper_map(spec, samples)
+
+
+def beside_core(spec: LearningSpec, samples: SampleSource) -> tuple[Register, ...]:
+    """Return the registers of the window that are not the core's own, in the order of their addresses."""
+    own = register_map(spec)
+    return tuple(register for name, register in window_map(spec, samples).items() if name not in own)
 
 
 def byte_address(register: Register, word: int = 0) -> int:
@@ -112,6 +153,6 @@ def byte_address(register: Register, word: int = 0) -> int:
     return 4 * (register.address + word)
 
 
-def wrapper_name(spec: DesignSpec, bus: Bus) -> str:
+def wrapper_name(spec: LearningSpec, bus: Bus) -> str:
     """Return the name of the Verilog module of a core behind a bus."""
     return f"{spec.module}_{bus.value.replace('-', '_')}"

@@ -110,7 +110,8 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
 
         A learner has the events of weight perturbation, without activations. In the place of the neurons, there is
 
-        presented : once per word that is sent in a measured pass, in order: pass number, value.
+        presented : once per slot of a measured pass, in order: pass number, and for each lane the value that is sent. The broadcast of the
+        event word is one for each lane as well.
     """
     match spec:
         case LearnerSpec():
@@ -124,14 +125,21 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
 
 def _correlated(spec: LearningSpec) -> tuple[EventField, ...]:
     """Return the fields of a word that is correlated with a broadcast."""
-    return (_field("broadcast", spec.broadcast_format), _field("sign", Fixed(True, 2, 0), spec.hardware.lanes), *_stored(spec))
+    lanes = spec.hardware.lanes
+    each = _streams(spec) if isinstance(spec, LearnerSpec) else None  # a learner rounds the broadcast for each quantity
+    return (_field("broadcast", spec.broadcast_format, each), _field("sign", Fixed(True, 2, 0), lanes), *_stored(spec))
+
+
+def _streams(spec: LearnerSpec) -> int | None:
+    """Return the number of lanes of a learner, or None with a single one, whose values are no array."""
+    return spec.hardware.lanes if spec.hardware.lanes > 1 else None
 
 
 def _learner_fields(spec: LearnerSpec) -> dict[str, tuple[EventField, ...]]:
     """Return the fields of the events of a learner, not yet placed."""
     number = EventField("pass", 1)
     return {
-        "presented": (number, _field("value", spec.formats.weight)),
+        "presented": (number, _field("value", spec.formats.weight, _streams(spec))),
         "cost": (number, _field("cost", spec.cost_format)),
         "step": (_field("cost_change", spec.cost_change_format), EventField("saturated_cost_change", 32), *_signature(spec)),
         "word": _correlated(spec),

@@ -212,54 +212,66 @@ class Layout:
 
 @dataclass(frozen=True)
 class Places:
-    """Places of the quantities in the stream of words: word q is quantity q, in lane 0.
+    """Places of the quantities in the lanes of a learner: quantity q is word ⌊q/L⌋ of lane q mod L.
 
     Its attributes are those of :class:`Layout` that a correlation needs.
 
     Parameters
     ----------
     quantities : int
-        Number N of quantities, which is that of the words of a pass.
+        Number N of quantities.
+    lanes : int
+        Number L of lanes, at most N.
     """
 
     quantities: int
+    lanes: int = 1
 
     @property
     def slots(self) -> int:
-        """Number of slots of a pass."""
-        return self.quantities
+        """Number of slots of a pass, ⌈N/L⌉."""
+        return -(-self.quantities // self.lanes)
 
     @property
     def words(self) -> int:
-        """Number of words of a pass, which is the depth of the memories."""
-        return self.quantities
+        """Number of words of a lane, which is the depth of its memories; the last lanes use one less where L does not divide N."""
+        return self.slots
+
+    @property
+    def last_lanes(self) -> int:
+        """Number of lanes with a quantity in the last slot."""
+        return self.quantities - (self.slots - 1) * self.lanes
+
+    def words_of(self, lane: int) -> int:
+        """Return the number of quantities of a lane."""
+        return self.slots - (lane >= self.last_lanes)
 
     @cached_property
     def parameter_slot(self) -> np.ndarray:
         """Slot of each quantity."""
-        return np.arange(self.quantities, dtype=np.int64)
+        return np.arange(self.quantities, dtype=np.int64) // self.lanes
 
     @property
     def parameter_word(self) -> np.ndarray:
         """Address of each quantity in the memories."""
         return self.parameter_slot
 
-    @property
+    @cached_property
     def parameter_order(self) -> np.ndarray:
-        """Rank of each quantity in hardware order."""
-        return self.parameter_slot
+        """Rank of each quantity in hardware order, which is that of their numbers."""
+        return np.arange(self.quantities, dtype=np.int64)
 
-    @property
+    @cached_property
     def word_slot(self) -> np.ndarray:
         """Slot of each word."""
-        return self.parameter_slot
+        return np.arange(self.slots, dtype=np.int64)
 
     @cached_property
     def parameter_lane(self) -> np.ndarray:
         """Lane of each quantity."""
-        return np.zeros(self.quantities, dtype=np.int64)
+        return np.arange(self.quantities, dtype=np.int64) % self.lanes
 
     @cached_property
     def word_lanes(self) -> np.ndarray:
         """Number of lanes that have a quantity at each word."""
-        return np.ones(self.quantities, dtype=np.int64)
+        return np.where(self.word_slot < self.slots - 1, self.lanes, self.last_lanes)

@@ -6,7 +6,7 @@ docs/design/learner.md says what it computes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from python_ref.spec.digest import digest_of
@@ -21,10 +21,12 @@ from python_ref.spec.optimizer import WORD_BITS, Optimizer, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, Trinomial
 from python_ref.spec.schedule import MAX_PERIOD, Schedule
 
-__all__ = ["MAX_AVERAGE", "MAX_CYCLES", "MAX_QUANTITIES", "LearnerSpec", "Outside"]
+__all__ = ["MAX_AVERAGE", "MAX_CYCLES", "MAX_QUANTITIES", "MAX_STREAMS", "LearnerSpec", "Outside", "stream_names"]
 
 MAX_QUANTITIES = 1 << 16
 """Maximum number of quantities of a learner."""
+MAX_STREAMS = 8
+"""Maximum number of streams of words of a learner, which is that of its lanes."""
 MAX_AVERAGE = 12
 """Maximum log₂ of the number of cost words whose mean is taken."""
 MAX_CYCLES = (1 << 32) - 1
@@ -79,6 +81,11 @@ class Outside:
                 raise DesignError(f"external.{name}", value, f"it must be a whole number from {low} to {high}", f"Take {max(low, 1)}, say.")
 
 
+def stream_names(spec: LearnerSpec) -> tuple[str, ...]:
+    """Return the names of the streams of words: ``perturbed``, or with several lanes ``perturbed0`` and so on, one for each lane."""
+    return ("perturbed",) if spec.hardware.lanes == 1 else tuple(f"perturbed{lane}" for lane in range(spec.hardware.lanes))
+
+
 @dataclass(frozen=True)
 class LearnerSpec(LearningSpec):
     """A complete, checked learner; properties derive whatever the user left open.
@@ -128,8 +135,13 @@ class LearnerSpec(LearningSpec):
 
     @cached_property
     def layout(self) -> Places:
-        """Places of the quantities in the stream of words."""
-        return Places(self.external)
+        """Places of the quantities in the lanes."""
+        return Places(self.external, self.hardware.lanes)
+
+    @cached_property
+    def serial(self) -> LearnerSpec:
+        """The same learner with one lane: everything but its signatures and its cycles is the same."""
+        return self if self.hardware.lanes == 1 else replace(self, hardware=replace(self.hardware, lanes=1))
 
     @property
     def node(self) -> bool:
@@ -158,18 +170,18 @@ class LearnerSpec(LearningSpec):
 
     @property
     def sign_generators(self) -> tuple[Trinomial, ...]:
-        """Generators of the random signs."""
-        return self.code.generators(self.hardware.lanes)
+        """Generators of the random signs, which draw one bit for each quantity, whatever the number of lanes."""
+        return self.code.generators(1)
 
     @property
     def draws(self) -> int:
-        """Number of words of signs of a sign vector: one per slot of a pass."""
-        return self.layout.slots
+        """Number of words of signs of a sign vector: one for each quantity."""
+        return self.external
 
     @property
     def rounding_words(self) -> int:
-        """Number of stochastic words of an update: one per slot of a pass."""
-        return self.layout.slots
+        """Number of stochastic words of an update: one for each quantity."""
+        return self.external
 
     @property
     def shown_saturations(self) -> tuple[str, ...]:
@@ -244,9 +256,10 @@ class LearnerSpec(LearningSpec):
             raise DesignError("network.scheme", self.initial.scheme.value, reason, 'Take "uniform" or "zero".')
 
     def _check_hardware(self) -> None:
-        if self.hardware.lanes != 1:
-            reason = "a learner sends its words one by one, so that one lane is all that it uses"
-            raise DesignError("hardware.lanes", self.hardware.lanes, reason, "Take 1, or leave it out.")
+        most = min(MAX_STREAMS, self.external)
+        if self.hardware.lanes > most:
+            reason = f"each lane has a stream of words, and there are {self.external} quantities, and at most {MAX_STREAMS} streams"
+            raise DesignError("hardware.lanes", self.hardware.lanes, reason, f"Take {most} at most, or leave it out.")
         if self.hardware.multipliers_per_lane != 1:
             reason = "a learner multiplies nothing but the rate and the cost change"
             raise DesignError("hardware.multipliers_per_lane", self.hardware.multipliers_per_lane, reason, "Take 1, or leave it out.")
@@ -299,12 +312,12 @@ class LearnerSpec(LearningSpec):
         if lasts is None:
             return
         one, two = self.schedule.passes(self.schedule.sample_period)
-        needed = (one + 2 * two) * (self.external + self.outside.settle + 2**self.outside.average)
+        needed = (one + 2 * two) * (self.layout.slots + self.outside.settle + 2**self.outside.average)
         if needed > lasts:
             raise DesignError(
                 "external.settle",
                 self.outside.settle,
-                f"the {one + 2 * two} passes of a sample, with {self.external} words, the wait and {2**self.outside.average} cost words "
-                f"each, take {needed} cycles at least, and external.sample_cycles = {lasts} is shorter",
+                f"the {one + 2 * two} passes of a sample, with {self.layout.slots} words, the wait and {2**self.outside.average} cost "
+                f"words each, take {needed} cycles at least, and external.sample_cycles = {lasts} is shorter",
                 "Show a sample for longer, or wait for less.",
             )

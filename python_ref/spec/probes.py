@@ -144,8 +144,9 @@ def _presented(spec: DesignSpec) -> list[Probe]:
 def _broadcast(spec: DesignSpec | LearnerSpec) -> list[Probe]:
     """Return the observables that only a perturbation of parameters has."""
     meaning = "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass"
+    words = spec.quantities if isinstance(spec, LearnerSpec) else spec.layout.words
     return [
-        Probe("broadcast", (spec.layout.words,), (spec.broadcast_format,), meaning),
+        Probe("broadcast", (words,), (spec.broadcast_format,), meaning),
         Probe("sign", (spec.quantities,), (Fixed(True, 2, 0),), "s, by parameter"),
     ]
 

@@ -33,9 +33,15 @@ def unpacked(spec: LearnerSpec, rows: np.ndarray) -> np.ndarray:
     return words - (words >> width - 1 << width)
 
 
-def relay_map(spec: LearnerSpec) -> dict[str, Register]:
-    """Return the registers of a learner's outside by name, in the order of their addresses."""
+def relay_map(spec: LearnerSpec, *, polled: bool = False) -> dict[str, Register]:
+    """Return the registers of a learner's outside by name, in the order of their addresses.
+
+    A read of ``outside`` waits for the next pass, or for the end of the run; ``polled`` is whether it is answered at once instead, as it is
+    behind a bus.
+    """
     answered = "answered once the cost of a pass may be measured, or the core is idle; row is 0 then"
+    if polled:
+        answered = "row is 0 then; words are those of a whole pass where bit 0 is set, or neither bit"
     packed = packed_words(spec)
     each = "a word" if packed == 1 else f"{packed} words, the first one in the low bits,"
     bits = f"bit 0 a cost is awaited, bit 1 busy, bits {FIRST_SAMPLE_BIT} and up the index of the sample"

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
+from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
-from python_ref.spec.bus import ADDRESS_BITS, BUFFERED_SAMPLES, DROPPED_BITS, FIRST, Interrupt, SampleSource, sample_words, wrapper_map
+from python_ref.spec.bus import (
+    ADDRESS_BITS,
+    BUFFERED_SAMPLES,
+    DROPPED_BITS,
+    FIRST,
+    Interrupt,
+    SampleSource,
+    bus_commands,
+    core_map,
+    sample_words,
+    wrapper_map,
+)
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import Command, Register, register_map
+from python_ref.spec.learning import LearningSpec
+from python_ref.spec.registers import Command, Register
 from rtl_gen.bus.frames import word_layout
 from rtl_gen.host import request_layout
 from rtl_gen.slot import delayed
@@ -39,7 +52,7 @@ class Bridge(wiring.Component):
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     samples : SampleSource
         Where samples come from.
@@ -64,26 +77,34 @@ class Bridge(wiring.Component):
         An interrupt is raised and enabled, until it is cleared or disabled.
     """
 
-    def __init__(self, spec: DesignSpec, samples: SampleSource):
+    def __init__(self, spec: LearningSpec, samples: SampleSource):
         self.spec = spec
         self.samples = samples
         self.own = wrapper_map(spec, samples)
-        fed = samples is SampleSource.BUS
-        feeding = {
-            "word": Out(stream.Signature(word_layout(spec.sample_width))),
-            "room": In(range(BUFFERED_SAMPLES * sample_words(spec) + 1)),
-        }
         super().__init__(
             {
                 "access": In(stream.Signature(access_layout)),
                 "answer": Out(stream.Signature(answer_layout)),
                 "request": Out(stream.Signature(request_layout)),
                 "response": In(stream.Signature(32)),
-                **{name: In(1) for name in ("busy", "starved", "empty")},
+                **{name: In(1) for name in self.told},
                 **{name: Out(1) for name in ("discard", "irq")},
-                **(feeding if fed else {"dropped": In(1)}),
+                **self.feeding(),
             }
         )
+
+    told: ClassVar[tuple[str, ...]] = ("busy", "starved", "empty")
+    """Names of the flags that the bridge is told."""
+
+    def feeding(self) -> dict[str, Member]:
+        """Return the ports of the samples."""
+        if self.samples is not SampleSource.BUS:
+            return {"dropped": In(1)}
+        assert isinstance(self.spec, DesignSpec), "a learner has no samples"
+        return {
+            "word": Out(stream.Signature(word_layout(self.spec.sample_width))),
+            "room": In(range(BUFFERED_SAMPLES * sample_words(self.spec) + 1)),
+        }
 
     def elaborate(self, platform):
         m = Module()
@@ -138,7 +159,7 @@ class Bridge(wiring.Component):
 
         A core that is idle at that time is still idle when the access is executed, since only an access starts a run.
         """
-        registers = register_map(self.spec)
+        registers = core_map(self.spec)
         words = access.address[2:]
         at = {name: Signal(name=f"checks_{name}") for name in ("command", "data", "sample")}
         is_core, readable, writable, command = (Signal(name=name) for name in ("is_core", "readable", "writable", "is_command"))
@@ -149,14 +170,12 @@ class Bridge(wiring.Component):
             writable.eq(_lies_in(words, [each for each in (*registers.values(), *self.own.values()) if "w" in each.access])),
             at["command"].eq(words == registers["command"].address),
             at["data"].eq(words == registers["data"].address),
-            command.eq(Cat(access.data == each for each in Command).any()),
+            command.eq(Cat(access.data == each for each in bus_commands(self.spec)).any()),
         ]
         partial, unaligned = ~access.strobes.all(), access.address[:2].any()
         stops = at["command"] & (access.data == Command.STOP)
-        wrong_write = ~writable | partial | (at["command"] & ~command) | (is_core & self.busy & ~stops)
-        if self.samples is SampleSource.BUS:
-            m.d.comb += at["sample"].eq(words == self.own["sample"].address)
-            wrong_write |= at["sample"] & (self.room == 0)
+        wrong_write = ~writable | partial | (at["command"] & ~command) | (is_core & self.busy & ~self.always(words, stops))
+        wrong_write = self.without_room(m, words, at["sample"], wrong_write)
         wrong_read = ~readable | (at["data"] & self.busy)
         with m.If(checks):
             m.d.sync += [
@@ -167,26 +186,41 @@ class Bridge(wiring.Component):
             ]
         return refused, discards
 
+    def always(self, words, stops) -> Value:
+        """Whether a write to a word address of the core is allowed during a run, other than all others."""
+        return stops
+
+    def without_room(self, m, words, sample, wrong) -> Value:
+        """Whether a write is ``wrong``, or writes a word of a sample without room; ``sample`` is high where it writes one."""
+        if self.samples is not SampleSource.BUS:
+            return wrong
+        m.d.comb += sample.eq(words == self.own["sample"].address)
+        return wrong | (sample & (self.room == 0))
+
     def _execute(self, m, access, own, written) -> Value:
         """Write a register of the wrapper while ``written``; the word of the one that is addressed."""
         status, enable = Signal(len(Interrupt)), Signal(len(Interrupt))
-        raised = self._raised(m)
+        raised = self.raised(m)
         # What is raised in the cycle in which it is cleared stays.
         cleared = access.data[: len(status)] & (written & own["interrupt_status"]).replicate(len(status))
         m.d.sync += [status.eq((status & ~cleared) | raised), self.irq.eq((status & enable).any())]
         with m.If(written & own["interrupt_enable"]):
             m.d.sync += enable.eq(access.data)
-        shown = {"interrupt_status": status, "interrupt_enable": enable}
-        if self.samples is SampleSource.BUS:
-            m.d.comb += [self.word.valid.eq(written & own["sample"]), self.word.payload.word.eq(access.data)]
-            shown["sample_room"] = self.room
-        else:
-            count = shown["frames_dropped"] = Signal(DROPPED_BITS)
-            with m.If(self.dropped & ~count.all()):
-                m.d.sync += count.eq(count + 1)
+        shown: dict[str, Value] = {"interrupt_status": status, "interrupt_enable": enable}
+        shown |= self.of_samples(m, access, own, written)
         return reduce(or_, (Mux(own[name], value, 0) for name, value in shown.items()))
 
-    def _raised(self, m) -> Value:
+    def of_samples(self, m, access, own, written) -> dict[str, Value]:
+        """Write the register of samples; the values of the registers that tell of them."""
+        if self.samples is SampleSource.BUS:
+            m.d.comb += [self.word.valid.eq(written & own["sample"]), self.word.payload.word.eq(access.data)]
+            return {"sample_room": self.room}
+        count = Signal(DROPPED_BITS)
+        with m.If(self.dropped & ~count.all()):
+            m.d.sync += count.eq(count + 1)
+        return {"frames_dropped": count}
+
+    def raised(self, m) -> Value:
         """Strobes of the interrupts, in the order of their bits."""
         waits = self.starved & self.empty
         waited = Signal(range(STARVATION_CYCLES + 1))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from python_ref.spec.bus import Bus, wrapper_name
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["core_file"]
 
 
-def core_file(spec: DesignSpec, bus: Bus) -> str:
+def core_file(spec: LearningSpec, bus: Bus) -> str:
     """Return the core file, in version 2 of FuseSoC's format.
 
     The core is ``mgd-hw:learners:<module>``. Its target ``default`` has the Verilog, for a design that depends on it; with ``lint``

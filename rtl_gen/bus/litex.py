@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from python_ref.spec.bus import ADDRESS_BITS, Bus, SampleSource, sample_words, stream_bits, wrapper_name
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["litex_file", "litex_module"]
 
@@ -81,15 +82,17 @@ _SINK_PORTS = """\
 """
 
 
-def litex_file(spec: DesignSpec) -> str:
+def litex_file(spec: LearningSpec) -> str:
     """Return the name of the Python file, whose stem is the module's."""
     return f"mgd_{spec.name}_litex.py"
 
 
-def litex_module(spec: DesignSpec, samples: SampleSource) -> str:
+def litex_module(spec: LearningSpec, samples: SampleSource) -> str:
     """Return the text of the module; with samples as an AXI4-Stream it has a sink for them."""
-    streamed = samples is SampleSource.AXI4_STREAM
-    frame = f"\n    Samples enter by sink, a frame of {sample_words(spec)} words for each." if streamed else ""
+    streamed, frame, bits = samples is SampleSource.AXI4_STREAM, "", 0
+    if streamed:
+        assert isinstance(spec, DesignSpec), "a learner has no samples"
+        frame, bits = f"\n    Samples enter by sink, a frame of {sample_words(spec)} words for each.", stream_bits(spec)
     return _MODULE.format(
         design=spec.name,
         digest=spec.digest,
@@ -101,6 +104,6 @@ def litex_module(spec: DesignSpec, samples: SampleSource) -> str:
         words=ADDRESS_BITS - 2,
         imports="stream, wishbone" if streamed else "wishbone",
         sink_doc=frame,
-        sink=_SINK.format(bits=stream_bits(spec)) if streamed else "",
+        sink=_SINK.format(bits=bits) if streamed else "",
         ports=_SINK_PORTS if streamed else "",
     )

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import event_kinds
-from python_ref.spec.learner import LearnerSpec
-from rtl_gen.broadcast import Broadcast
+from python_ref.spec.learner import LearnerSpec, stream_names
 from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
 from rtl_gen.learner.array import LearnerArray
 from rtl_gen.learner.controller import LearnerController
 from rtl_gen.learner.measuring import CostChange, Measurement
-from rtl_gen.learner.sending import PASS_KINDS, PassSequencer, WordQueue, word_layout
+from rtl_gen.learner.sending import PASS_KINDS, PassSequencer, WordQueue, word_stream
 from rtl_gen.learner.signature import PassSignature
 from rtl_gen.learner.signs import sign_source
-from rtl_gen.perturbation import RoundingNoise, load_streams
+from rtl_gen.learner.streams import PassEnd, broadcast_of, noise_of
+from rtl_gen.perturbation import load_streams
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed
@@ -34,9 +34,9 @@ class LearnerContract:
     Attributes
     ----------
     words : int
-        Number N of words of a pass.
+        Number ⌈N/L⌉ of words of the longest stream in a pass; N with one lane.
     latency : int
-        Cycles from the start of a pass to ``apply_stb``, less N.
+        Cycles from the start of a pass to ``apply_stb``, less that number.
     settling : int
         Cycles from ``apply_stb`` to the first cost word, less the host's ``settle``.
     between : int
@@ -83,9 +83,11 @@ class LearnerContract:
     def rows(self, spec: LearnerSpec) -> list[tuple[str, float, str]]:
         """Quantities of the contract for the user: name, cycles, and meaning."""
         settle, average = spec.outside.settle, spec.outside.average
+        lanes = spec.hardware.lanes
+        words = f"N = {self.words} words" if lanes == 1 else f"⌈N/{lanes}⌉ = {self.words} words in each of {lanes} streams"
         of_step = f"with settle = {settle} and {2**average} cost words a pass"
         return [
-            ("pass", self.pass_cycles, f"N = {self.words} words, from the start to apply_stb"),
+            ("pass", self.pass_cycles, f"{words}, from the start to apply_stb"),
             ("measurement", self.settling + settle + 2**average - 1, f"{of_step}, without the outside's own time"),
             ("wait", self.wait, "T, from the last cost word of a step to the start of the next"),
             ("step of one pass", self.step_cycles(1, settle, average), of_step),
@@ -108,7 +110,8 @@ class LearnerCore(wiring.Component):
     sample : Out(stream)
         Index of the sample that the outside shows from now on.
     perturbed : Out(stream)
-        Words of a pass, see :func:`rtl_gen.learner.sending.word_layout`.
+        Words of a pass, see :func:`rtl_gen.learner.sending.word_layout`. With several lanes, there is a stream
+        for each: ``perturbed0``, ``perturbed1`` and so on.
     apply_stb : Out(1)
         Strobe: all words of a pass have been taken.
     measure_ready : Out(1)
@@ -128,13 +131,13 @@ class LearnerCore(wiring.Component):
 
     def __init__(self, spec: LearnerSpec):
         self.spec = spec
-        self.broadcast = Broadcast(spec)
+        self.broadcast = broadcast_of(spec)
         self.array = LearnerArray(spec)
         # A run is over when the last word of its last pass has been taken; by then, it has been written and counted.
         assert self.array.timing.parameter + self.array.count_latency < self.array.latency + WordQueue.latency
         self.room = self._room()
         self.contract = LearnerContract(
-            words=spec.quantities,
+            words=spec.layout.slots,
             latency=PassSequencer.latency + self.broadcast.latency + self.array.latency + WordQueue.latency,
             settling=2,
             between=Measurement.latency + 1,
@@ -146,7 +149,7 @@ class LearnerCore(wiring.Component):
                 "request": In(stream.Signature(request_layout)),
                 "response": Out(stream.Signature(32)),
                 "sample": LearnerController(spec).signature.members["sample"],
-                "perturbed": Out(stream.Signature(word_layout(spec))),
+                **{name: Out(word_stream(spec, lane)) for lane, name in enumerate(stream_names(spec))},
                 "apply_stb": Out(1),
                 "measure_ready": Out(1),
                 "cost": In(stream.Signature(shape_of(spec.formats.cost))),
@@ -155,6 +158,12 @@ class LearnerCore(wiring.Component):
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
         )
+
+    @property
+    def _queue_names(self) -> tuple[str, ...]:
+        """Names of the queues, one for each lane."""
+        lanes = self.spec.hardware.lanes
+        return ("queue",) if lanes == 1 else tuple(f"queue{lane}" for lane in range(lanes))
 
     def _room(self) -> int:
         """Number of words for which there is room in the array and in the queue, a power of two.
@@ -174,28 +183,29 @@ class LearnerCore(wiring.Component):
             "signs": sign_source(spec),
             "broadcast": self.broadcast,
             "array": self.array,
-            "queue": WordQueue(spec, depth=self.room),
+            **{name: WordQueue(spec, lane, depth=self.room) for lane, name in enumerate(self._queue_names)},
             "measurement": Measurement(spec),
             "cost_change": CostChange(spec),
             "host": HostPort(spec),
             "registers": register_file(spec),
         }
         if spec.stochastic_bits:
-            blocks["rounding_noise"] = RoundingNoise(spec)
+            blocks["rounding_noise"] = noise_of(spec)
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
-        self._connect_passes(m, **blocks)
-        self._connect_outside(m, **blocks)
+        queues = [blocks[name] for name in self._queue_names]
+        self._connect_passes(m, queues=queues, **blocks)
+        self._connect_outside(m, queues=queues, **blocks)
         self._connect_streams(m, blocks)
         self._connect_host(m, **blocks)
         self._connect_probes(m, **blocks)
         return m
 
-    def _connect_passes(self, m, *, controller, sequencer, signs, broadcast, array, queue, cost_change, **_):
+    def _connect_passes(self, m, *, controller, sequencer, signs, broadcast, array, queues, cost_change, **_):
         """Connect the pipeline of slots, and the blocks whose values join it."""
         m.d.comb += [getattr(sequencer, name).eq(getattr(controller, name)) for name in ("start", *PASS_KINDS)]
         m.d.comb += [
-            sequencer.taken.eq(queue.taken),
+            sequencer.taken.eq(Cat(queue.taken for queue in queues) if len(queues) > 1 else queues[0].taken),
             broadcast.slot.eq(sequencer.slot),
             broadcast.cost_change.eq(cost_change.cost_change),
             broadcast.update.eq(controller.update),
@@ -209,24 +219,36 @@ class LearnerCore(wiring.Component):
             signs.live_slot.eq(array.live_slot),
             signs.advance.eq(controller.advance),
             signs.fresh.eq(controller.fresh),
-            queue.stb.eq(array.sent_slot.valid),
-            queue.value.eq(array.value),
         ]
+        if len(queues) == 1:
+            m.d.comb += [queues[0].stb.eq(array.sent_slot.valid), queues[0].value.eq(array.value)]
+        for lane, queue in enumerate(queues if len(queues) > 1 else []):
+            has = lane < self.spec.layout.last_lanes
+            m.d.comb += [
+                queue.stb.eq(array.sent_slot.valid if has else array.sent_slot.valid & ~array.sent_slot.last),
+                queue.value.eq(array.value[lane]),
+            ]
         if self.spec.direct_update:
             m.d.comb += array.update_outside.eq(broadcast.update_outside)
 
-    def _connect_outside(self, m, *, controller, queue, measurement, cost_change, host, **_):
+    def _connect_outside(self, m, *, controller, queues, measurement, cost_change, host, **_):
         """Connect the ports to the outside, and the measurement to the controller."""
-        wiring.connect(m, queue.o, wiring.flipped(self.perturbed))
+        for name, queue in zip(stream_names(self.spec), queues, strict=True):
+            wiring.connect(m, queue.o, wiring.flipped(getattr(self, name)))
+        applied = queues[0].apply_stb
+        if len(queues) > 1:
+            m.submodules.pass_end = end = PassEnd(len(queues))
+            m.d.comb += end.ends.eq(Cat(queue.apply_stb for queue in queues))
+            applied = end.o
         wiring.connect(m, controller.sample, wiring.flipped(self.sample))
         wiring.connect(m, wiring.flipped(self.cost), measurement.cost)
         m.d.comb += [
-            self.apply_stb.eq(queue.apply_stb),
+            self.apply_stb.eq(applied),
             self.measure_ready.eq(measurement.measure_ready),
-            measurement.begin.eq(queue.apply_stb & controller.measured),
+            measurement.begin.eq(applied & controller.measured),
             *(getattr(measurement, name).eq(getattr(host, name)) for name in ("settle", "timeout", "average")),
             controller.samples.eq(host.samples),
-            controller.applied.eq(queue.apply_stb),
+            controller.applied.eq(applied),
             controller.done.eq(measurement.done),
             controller.late.eq(measurement.late),
             controller.change_stb.eq(cost_change.change_stb),
@@ -234,6 +256,15 @@ class LearnerCore(wiring.Component):
             cost_change.second.eq(controller.second),
             cost_change.total.eq(measurement.total),
         ]
+
+    def _show_words(self, m, array):
+        """Connect the words of a slot to their event, with 0 for a lane without a quantity."""
+        shown, spec = self.probe_presented.value, self.spec
+        if spec.hardware.lanes == 1:
+            m.d.comb += shown.eq(array.value)
+        for lane in range(spec.hardware.lanes if spec.hardware.lanes > 1 else 0):
+            value = array.value[lane]
+            m.d.comb += shown[lane].eq(value if lane < spec.layout.last_lanes else Mux(array.sent_slot.last, 0, value))
 
     def _connect_streams(self, m, blocks):
         """Connect the rounding noise to the block that uses it, and the loaded states to all random streams."""
@@ -301,12 +332,12 @@ class LearnerCore(wiring.Component):
             registers.i_updates.eq(array.learned_stb & controller.update),
             self.probe_stb.eq(Cat(strobes[event] for event in event_kinds(self.spec))),
             self.probe_presented["pass"].eq(array.sent_slot.second),
-            self.probe_presented.value.eq(array.value),
             self.probe_cost["pass"].eq(controller.second),
             self.probe_cost.cost.eq(measurement.total),
             self.probe_step.cost_change.eq(cost_change.cost_change),
             self.probe_word.eq(array.word_event),
         ]
+        self._show_words(m, array)
         built = {counter.name for counter in registers.counters}
         for event in (self.probe_step, self.probe_learned):
             for name in event.shape().members:

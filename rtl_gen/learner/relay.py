@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.relay import FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.host import request_layout
 from rtl_gen.learner.core import LearnerCore
 from rtl_gen.learner.sending import word_layout
+from rtl_gen.learner.streams import StreamMerger
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK
 
-__all__ = ["OutsideRegisters", "RelayedLearner"]
+__all__ = ["OutsideRegisters", "RelayedLearner", "connect_outside"]
 
 _QUIET = 16
 """Cycles without a request and without a run after which the core is idle: more than a command takes to begin a run."""
@@ -32,6 +35,8 @@ class OutsideRegisters(wiring.Component):
     ----------
     spec : LearnerSpec
         The learner whose outside the host is.
+    polled : bool
+        Whether a read of ``outside`` is answered at once.
 
     Members
     -------
@@ -47,8 +52,9 @@ class OutsideRegisters(wiring.Component):
         A cost may be measured; a run is in progress.
     """
 
-    def __init__(self, spec: LearnerSpec):
+    def __init__(self, spec: LearnerSpec, *, polled: bool = False):
         self.spec = spec
+        self.polled = polled
         super().__init__(
             {
                 "request": In(stream.Signature(request_layout)),
@@ -66,7 +72,7 @@ class OutsideRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         at = {name: register.address for name, register in relay_map(self.spec).items()}
-        request, answer, idle = self.request, Signal(32, reset_less=True), self._idle(m)
+        request, answer, idle = self.request, Signal(32, reset_less=True), 1 if self.polled else self._idle(m)
         asked, words = request.payload, self._words(m)
         row = words.addr
         shown = Signal.like(self.sample.payload)
@@ -104,7 +110,7 @@ class OutsideRegisters(wiring.Component):
             with m.State("Await pass"):
                 flags = Cat(self.measure_ready, self.busy, Const(0, FIRST_SAMPLE_BIT - 2))
                 m.d.sync += [answer.eq(Cat(flags, shown)), row.eq(0)]
-                with m.If(self.measure_ready | idle):
+                with m.If(1 if self.polled else self.measure_ready | idle):
                     m.next = "Answer"
             with m.State("Fetch row"):
                 m.next = "Register row"
@@ -147,6 +153,37 @@ class OutsideRegisters(wiring.Component):
         return read
 
 
+def connect_outside(m: Module, spec: LearnerSpec, learner: Any, *, polled: bool = False) -> OutsideRegisters:
+    """Add the registers of a learner's outside to a module, and connect all ports of the learner with them.
+
+    Parameters
+    ----------
+    m : Module
+        Module of the learner's surroundings.
+    spec : LearnerSpec
+        The learner whose ports are connected.
+    learner : interface
+        The learner, or the ports by which it is instantiated.
+    polled : bool
+        Whether a read of ``outside`` is answered at once.
+    """
+    m.submodules.outside = outside = OutsideRegisters(spec, polled=polled)
+    wiring.connect(m, outside.core_request, learner.request)
+    wiring.connect(m, learner.response, outside.core_response)
+    wiring.connect(m, learner.sample, outside.sample)
+    names = stream_names(spec)
+    if len(names) == 1:
+        wiring.connect(m, learner.perturbed, outside.perturbed)
+    else:
+        m.submodules.merger = merger = StreamMerger(spec)
+        for lane, name in enumerate(names):
+            wiring.connect(m, getattr(learner, name), getattr(merger, f"i{lane}"))
+        wiring.connect(m, merger.o, outside.perturbed)
+    wiring.connect(m, outside.cost, learner.cost)
+    m.d.comb += [outside.measure_ready.eq(learner.measure_ready), outside.busy.eq(learner.busy)]
+    return outside
+
+
 class RelayedLearner(wiring.Component):
     """A learner with the registers of its outside, as it stands behind a serial line.
 
@@ -185,18 +222,8 @@ class RelayedLearner(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.learner = learner = self.learner
-        m.submodules.outside = outside = OutsideRegisters(self.spec)
+        outside = connect_outside(m, self.spec, learner)
         wiring.connect(m, wiring.flipped(self.request), outside.request)
         wiring.connect(m, wiring.flipped(self.response), outside.response)
-        wiring.connect(m, outside.core_request, learner.request)
-        wiring.connect(m, learner.response, outside.core_response)
-        for name in ("perturbed", "sample"):
-            wiring.connect(m, getattr(learner, name), getattr(outside, name))
-        wiring.connect(m, outside.cost, learner.cost)
-        m.d.comb += [
-            outside.measure_ready.eq(learner.measure_ready),
-            outside.busy.eq(learner.busy),
-            self.busy.eq(learner.busy),
-            self.sample.ready.eq(1),
-        ]
+        m.d.comb += [self.busy.eq(learner.busy), self.sample.ready.eq(1)]
         return m

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,7 +14,7 @@ from python_ref.spec.learner import LearnerSpec
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, slot_layout
 
-__all__ = ["PASS_KINDS", "PassSequencer", "WordQueue", "word_layout"]
+__all__ = ["PASS_KINDS", "PassSequencer", "WordQueue", "word_layout", "word_stream"]
 
 PASS_KINDS = ("correlate", "perturb", "second", "measured")
 """Fields of a slot that are the same in all slots of a pass."""
@@ -27,21 +30,26 @@ def word_layout(spec: LearnerSpec) -> data.StructLayout:
     index : unsigned
         Number of the quantity, from 0.
     last : unsigned(1)
-        The word is the last one of its pass.
+        The word is the last one of its pass, or of its stream in the pass where there are several.
     """
     index = unsigned(max(1, (spec.quantities - 1).bit_length()))
     return data.StructLayout({"value": shape_of(spec.formats.weight), "index": index, "last": unsigned(1)})
 
 
+def word_stream(spec: LearnerSpec, lane: int) -> stream.Signature:
+    """Return the signature of the stream of a lane, whose first index is the lane's number."""
+    return stream.Signature(word_layout(spec), payload_init={"index": lane} if lane else None)
+
+
 class PassSequencer(wiring.Component):
-    """Issues the slots of a pass, one in every cycle in which there is room for another word in the queue behind the array.
+    """Issues the slots of a pass, one in every cycle in which there is room for another word in each queue behind the array.
 
     Parameters
     ----------
     spec : LearnerSpec
         The learner whose passes are issued.
     room : int
-        Number of words for which there is room in the array and in the queue.
+        Number of words of a lane for which there is room in the array and in its queue.
 
     Members
     -------
@@ -49,8 +57,8 @@ class PassSequencer(wiring.Component):
         Strobe that begins a pass; only when the pass before has ended.
     correlate, perturb, second, measured : In(1)
         Kind of the pass, as in :func:`rtl_gen.slot.slot_layout`, sampled with ``start``.
-    taken : In(1)
-        Strobe: a word has left the queue.
+    taken : In(L)
+        Strobe of each lane: a word has left its queue.
     slot : Out(slot_layout(spec))
         The slot; the first one comes ``latency`` cycles after ``start``.
     """
@@ -61,16 +69,21 @@ class PassSequencer(wiring.Component):
     def __init__(self, spec: LearnerSpec, *, room: int):
         self.spec = spec
         self.room = room
-        strobes = ("start", "taken", *PASS_KINDS)
-        super().__init__({**{name: In(1) for name in strobes}, "slot": Out(slot_layout(spec))})
+        strobes = ("start", *PASS_KINDS)
+        super().__init__({**{name: In(1) for name in strobes}, "taken": In(spec.hardware.lanes), "slot": Out(slot_layout(spec))})
 
     def elaborate(self, platform):
         m = Module()
         running, kind = Signal(), Signal(len(PASS_KINDS))
-        index, free = Signal(range(self.spec.quantities + 1)), Signal(range(self.room + 1), init=self.room)
+        layout, lanes = self.spec.layout, self.spec.hardware.lanes
+        names = ["free"] if lanes == 1 else [f"free{lane}" for lane in range(lanes)]
+        index, frees = Signal(range(layout.slots + 1)), [Signal(range(self.room + 1), init=self.room, name=name) for name in names]
         issues, last = Signal(), Signal()
-        m.d.comb += [issues.eq(running & (free != 0)), last.eq(index == self.spec.quantities - 1)]
-        m.d.sync += free.eq(free - issues + self.taken)
+        room = reduce(and_, (free != 0 for free in frees))
+        m.d.comb += [issues.eq(running & room), last.eq(index == layout.slots - 1)]
+        for lane, free in enumerate(frees):
+            has = issues if lane < layout.last_lanes else issues & ~last
+            m.d.sync += free.eq(free - has + self.taken[lane])
         with m.If(issues):
             m.d.sync += [index.eq(Mux(last, 0, index + 1)), running.eq(~last)]
         with m.If(self.start):
@@ -86,12 +99,14 @@ class PassSequencer(wiring.Component):
 
 
 class WordQueue(wiring.Component):
-    """Queue of the words of a pass between the array, which never waits, and the outside.
+    """Queue of the words of a lane in a pass, between the array, which never waits, and the outside.
 
     Parameters
     ----------
     spec : LearnerSpec
         The learner whose words are queued.
+    lane : int
+        Number l of the lane: its words are those of the quantities l, l + L, l + 2·L, …
     depth : int
         Number of words in the queue, a power of two; the sequencer sees to it that there are never more.
 
@@ -104,20 +119,21 @@ class WordQueue(wiring.Component):
     taken : Out(1)
         Strobe: a word has left the queue.
     apply_stb : Out(1)
-        Strobe in the cycle after the transfer of the last word of a pass.
+        Strobe in the cycle after the transfer of the lane's last word of a pass.
     """
 
     latency = 3
     """Cycles from ``stb`` to the transfer of a word: write it, read it, register it."""
 
-    def __init__(self, spec: LearnerSpec, *, depth: int):
+    def __init__(self, spec: LearnerSpec, lane: int = 0, *, depth: int):
         self.spec = spec
+        self.lane = lane
         self.depth = depth
         super().__init__(
             {
                 "stb": In(1),
                 "value": In(shape_of(spec.formats.weight)),
-                "o": Out(stream.Signature(word_layout(spec))),
+                "o": Out(word_stream(spec, lane)),
                 "taken": Out(1),
                 "apply_stb": Out(1),
             }
@@ -141,7 +157,7 @@ class WordQueue(wiring.Component):
             moves.eq(fetched & (~self.o.valid | self.o.ready)),
             fetches.eq((head != tail) & (~fetched | moves)),
             self.taken.eq(self.o.valid & self.o.ready),
-            word.last.eq(word.index == self.spec.quantities - 1),
+            word.last.eq(word.index == self.lane + (self.spec.layout.words_of(self.lane) - 1) * self.spec.hardware.lanes),
         ]
         m.d.sync += [
             tail.eq(tail + self.stb),
@@ -153,5 +169,5 @@ class WordQueue(wiring.Component):
         with m.If(moves):
             m.d.sync += word.value.eq(read.data)
         with m.If(self.taken):
-            m.d.sync += word.index.eq(Mux(word.last, 0, word.index + 1))
+            m.d.sync += word.index.eq(Mux(word.last, self.lane, word.index + self.spec.hardware.lanes))
         return m

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from python_ref.spec.bus import Bus, SampleSource, byte_address, stream_bits, window_map, wrapper_name
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.bus.top import bus_wrapper
 from rtl_gen.emit import emit_verilog
 from sim.engines.cocotb_sim import cocotb_environment
@@ -28,7 +28,7 @@ getattr(runner, job["verb"])(**job["arguments"])
 """
 
 
-def actions_of(spec: DesignSpec, ops: Iterable[Sequence[int]]) -> list[list[Any]]:
+def actions_of(spec: LearningSpec, ops: Iterable[Sequence[int]]) -> list[list[Any]]:
     """The accesses of a bus that carry out the operations of a program."""
     status = byte_address(window_map(spec, SampleSource.BUS)["status"])
     actions: list[list[Any]] = []
@@ -48,7 +48,7 @@ class BusSimulation:
 
     Attributes
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design.
     bus : Bus
         The bus.
@@ -58,7 +58,7 @@ class BusSimulation:
         Directory to build and run in.
     """
 
-    spec: DesignSpec
+    spec: LearningSpec
     bus: Bus
     samples: SampleSource
     directory: Path
@@ -105,7 +105,7 @@ class BusSimulation:
             "bus": self.bus.value,
             "pauses": pauses,
             "stream_bytes": stream_bits(self.spec) // 8 if framed else 0,
-            "sample_registers": [] if framed else [at["sample"], at["sample_room"]],
+            "sample_registers": [] if framed or "sample" not in at else [at["sample"], at["sample_room"]],
             "results": str(results),
         }
         settings.write_text(json.dumps(described), encoding="utf-8")

@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 
 from python_ref.fixed.learner import Chip
 from python_ref.spec.events import event_fields
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from rtl_gen.learner.core import LearnerCore
 from sim.events import pack, unpack
 from sim.ports import Field
@@ -67,6 +67,8 @@ class LearnerBench:
         self._rows: dict[str, list[int]] = {event: [] for event in self._fields}
         self._payloads = {event: Value.cast(getattr(self.core, f"probe_{event}")) for event in self._fields}
         self._words: list[int] = []
+        self._taken: dict[int, int] = {}
+        self._streams = [getattr(self.core, name) for name in stream_names(spec)]
         self._costs: list[int] = []
         self.working = 0
         self._whole = self._was_ready = self._offering = False
@@ -88,7 +90,8 @@ class LearnerBench:
     async def tick(self) -> None:
         """Let a cycle pass, in which the outside does its part."""
         ctx, core = self.ctx, self.core
-        ctx.set(core.perturbed.ready, self._goes())
+        for each in self._streams:
+            ctx.set(each.ready, self._goes())
         ctx.set(core.sample.ready, self.takes_samples and self._goes())
         ready = bool(ctx.get(core.measure_ready))
         if ready and not self._was_ready:
@@ -113,15 +116,16 @@ class LearnerBench:
                     self._rows[event].append(ctx.get(payload))
         if ctx.get(core.apply_stb):
             self.marks["apply"].append(self.cycle)
-            assert len(self._words) == self.spec.quantities
-            self._whole, self.held = True, np.array(self._words, dtype=np.int64)
-        if ctx.get(core.perturbed.valid) and ctx.get(core.perturbed.ready):
-            if self._whole:
-                self._words, self._whole = [], False
-            word = core.perturbed.payload
-            assert ctx.get(word.index) == len(self._words)
-            self._words.append(ctx.get(word.value))
-            assert ctx.get(word.last) == (len(self._words) == self.spec.quantities)
+            assert len(self._taken) == self.spec.quantities
+            self._words = [self._taken[index] for index in range(self.spec.quantities)]
+            self._whole, self.held, self._taken = True, np.array(self._words, dtype=np.int64), {}
+        for lane, each in enumerate(self._streams):
+            if ctx.get(each.valid) and ctx.get(each.ready):
+                self._whole = False
+                index, lanes = ctx.get(each.payload.index), len(self._streams)
+                assert index % lanes == lane and index not in self._taken and (index < lanes or index - lanes in self._taken)
+                self._taken[index] = ctx.get(each.payload.value)
+                assert ctx.get(each.payload.last) == (index + lanes >= self.spec.quantities)
         if ctx.get(core.sample.valid) and ctx.get(core.sample.ready):
             self.shown.append(ctx.get(core.sample.payload))
         if self._offering and ctx.get(core.cost.ready):

@@ -2,11 +2,11 @@
 `timescale 1ns / 1ps
 
 module chip #(
-    parameter N = 4, W = 8, I = 2, C = 8, FLOOR = 2, SCALE = 4, DELAY = 7, GAP = 2, SILENT = -1
+    parameter N = 4, L = 1, W = 8, I = 2, C = 8, FLOOR = 2, SCALE = 4, DELAY = 7, GAP = 2, SILENT = -1
 ) (
     input clk, input rst,
     input sample_valid, output sample_ready, input [23:0] sample,
-    input word_valid, output word_ready, input signed [W-1:0] value, input [I-1:0] index, input last,
+    input [L-1:0] word_valid, output [L-1:0] word_ready, input [L*(W+I+1)-1:0] word,
     input apply_stb, input measure_ready,
     output cost_valid, input cost_ready, output signed [C-1:0] cost
 );
@@ -18,7 +18,13 @@ module chip #(
   integer settling, pause, words, measurements, slow, k;
   reg was_ready;
 
-  assign word_ready = slow == 0;
+  // Each stream has a pace of its own.
+  genvar lane;
+  generate
+    for (lane = 0; lane < L; lane = lane + 1) begin : paces
+      assign word_ready[lane] = slow == lane % 3;
+    end
+  endgenerate
   assign sample_ready = slow == 1;
   assign cost_valid = measure_ready && was_ready && pause == 0 && measurements - 1 != SILENT;
   wire signed [63:0] noisy = analog + (words * 7) % 5 - 2;
@@ -33,10 +39,14 @@ module chip #(
       was_ready <= measure_ready;
       if (measure_ready && !was_ready) measurements <= measurements + 1;
       if (sample_valid && sample_ready) shown <= sample;
-      if (word_valid && word_ready) begin
-        sent[index] <= value;
-        if (last != (index == N - 1)) begin $display("FATAL: %s", "last does not mark the last quantity"); $finish; end
-      end
+      for (k = 0; k < L; k = k + 1)
+        if (word_valid[k] && word_ready[k]) begin
+          sent[word[k*(W+I+1)+W+:I]] <= word[k*(W+I+1)+:W];
+          if (word[k*(W+I+1)+W+I] != (word[k*(W+I+1)+W+:I] + L >= N)) begin
+            $display("FATAL: %s", "last does not mark the last quantity");
+            $finish;
+          end
+        end
       if (apply_stb) settling <= DELAY;
       else if (settling > 1) settling <= settling - 1;
       else if (settling == 1) begin
@@ -66,21 +76,23 @@ module bench;
   reg request_valid = 0;
   wire request_ready, response_valid, busy;
   wire [31:0] response;
-  wire sample_valid, sample_ready, word_valid, word_ready, apply_stb, measure_ready, cost_valid, cost_ready;
+  wire sample_valid, sample_ready, apply_stb, measure_ready, cost_valid, cost_ready;
   wire [23:0] sample;
-  wire [`W+`I:0] word;
+  localparam EACH = `W + `I + 1;
+  wire [`L*EACH-1:0] word;
+  wire [`L-1:0] word_valid, word_ready;
   wire signed [`C-1:0] cost;
 
   `TOP learner (
       .clk(clk), .rst(rst), .request__payload(request), .request__valid(request_valid), .request__ready(request_ready),
       .response__payload(response), .response__valid(response_valid), .response__ready(1'b1), .busy(busy),
       .sample__payload(sample), .sample__valid(sample_valid), .sample__ready(sample_ready),
-      .perturbed__payload(word), .perturbed__valid(word_valid), .perturbed__ready(word_ready),
+      `STREAMS
       .apply_stb(apply_stb), .measure_ready(measure_ready),
       .cost__payload(cost), .cost__valid(cost_valid), .cost__ready(cost_ready));
-  chip #(.N(`N), .W(`W), .I(`I), .C(`C), .FLOOR(`FLOOR), .SCALE(`SCALE), .SILENT(`SILENT)) outside (
+  chip #(.N(`N), .L(`L), .W(`W), .I(`I), .C(`C), .FLOOR(`FLOOR), .SCALE(`SCALE), .SILENT(`SILENT)) outside (
       .clk(clk), .rst(rst), .sample_valid(sample_valid), .sample_ready(sample_ready), .sample(sample),
-      .word_valid(word_valid), .word_ready(word_ready), .value(word[`W-1:0]), .index(word[`W+`I-1:`W]), .last(word[`W+`I]),
+      .word_valid(word_valid), .word_ready(word_ready), .word(word),
       .apply_stb(apply_stb), .measure_ready(measure_ready),
       .cost_valid(cost_valid), .cost_ready(cost_ready), .cost(cost));
 

@@ -27,9 +27,11 @@ def random_learner(rng: random.Random, *, most: int = 12) -> LearnerSpec:
     rates = ((0, rng.randint(-4, 1)),) if rng.random() < 0.6 else ((0, rng.randint(-2, 1)), (rng.randint(1, 9), rng.randint(-6, 0)))
     momentum = Momentum(rng.randint(1, 4), rng.choice([None, Fixed(True, 3, 9)]), rng.choice(list(Rounding)), rng.choice(list(Overflow)))
     adam = ShiftAdam(rng.choice([0, 1, 3]), rng.choice([2, 4]), rng.random() < 0.7, rng.random() < 0.7, rounding=rng.choice(list(Rounding)))
+    quantities = rng.choice([1, 2, 3, rng.randint(4, most)])
+    lanes = random.Random(f"lanes {gradient} {update_period} {weight} {quantities}").choice([1, 1, 2, 3, 4, 8])  # leaves ``rng`` alone
     return LearnerSpec(
         "drawn",
-        rng.choice([1, 2, 3, rng.randint(4, most)]),
+        quantities,
         Perturbation(Kind.WEIGHT, rng.choice(list(CODES.values()))(), -rng.randint(2, 5), rng.randrange(1 << 63)),
         Schedule(rates, rng.choice([1, 1, 2]), rng.randint(1, 4), update_period, rng.choice(list(Difference))),
         rng.choice([Sgd(), momentum, adam]),
@@ -42,7 +44,7 @@ def random_learner(rng: random.Random, *, most: int = 12) -> LearnerSpec:
             _cast(rng, Rounding.STOCHASTIC),
             _cast(rng),
         ),
-        Hardware(1, gradient, rng.random() < 0.9),
+        Hardware(min(lanes, quantities), gradient, rng.random() < 0.9),
         Outside(rng.randint(0, 5), rng.choice([0, 0, 1, 3]), rng.randint(4, 20), rng.randint(1, 3)),
     )
 

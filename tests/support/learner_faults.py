@@ -11,6 +11,10 @@ _KIND = "learner.controller:LearnerController._kind"
 _OUTSIDE = "learner.core:LearnerCore._connect_outside"
 _SIGNATURE = "learner.signature:PassSignature.elaborate"
 _MEASUREMENT = "learner.measuring:Measurement.elaborate"
+_PASSES = "learner.core:LearnerCore._connect_passes"
+_SIGNS = "learner.signs:RepeatedRandomSigns.following_state"
+_NOISE = "learner.streams:ManyNoise.following_state"
+_SEQUENCER = "learner.sending:PassSequencer.elaborate"
 _QUEUE = "learner.sending:WordQueue.elaborate"
 
 LEARNER_FAULTS = (
@@ -37,9 +41,15 @@ LEARNER_FAULTS = (
     Fault("no time to settle", _MEASUREMENT, "opens.eq(settling & timer.done)", "opens.eq(settling)", "timed"),
     Fault("C₋ − C₊", "learner.measuring:CostChange.elaborate", "self.cost0 - self.total if", "self.total - self.cost0 if", "plain"),
     Fault("C₀ of the abandoned step", "learner.measuring:CostChange.elaborate", "self.stb & ~self.second", "0", "late"),
-    Fault("a full queue takes more", "learner.sending:PassSequencer.elaborate", "(free != 0)", "1", "slow"),
+    Fault("a full queue takes more", "learner.sending:PassSequencer.elaborate", "running & room", "running", "slow"),
     Fault("a word is lost where the outside waits", _QUEUE, " & (~self.o.valid | self.o.ready)", "", "slow"),
-    Fault("indices of all passes", _QUEUE, "Mux(word.last, 0, word.index + 1)", "word.index + 1", "plain"),
+    Fault(
+        "indices of all passes",
+        _QUEUE,
+        "Mux(word.last, self.lane, word.index + self.spec.hardware.lanes)",
+        "word.index + self.spec.hardware.lanes",
+        "plain",
+    ),
     Fault(
         "words of the pass before are signed",
         _SIGNATURE,
@@ -57,11 +67,19 @@ LEARNER_FAULTS = (
     Fault(
         "the last pass is measured",
         _OUTSIDE,
-        "queue.apply_stb & controller.measured",
-        "queue.apply_stb",
+        "applied & controller.measured",
+        "applied",
         "plain",
     ),
     Fault("the queue is shorter than the pipeline", "learner.core:LearnerCore._room", "(flight - 1)", "(flight - 9)", "timed"),
+    Fault("the last slot draws signs for every lane", _SIGNS, "Mux(drawing.slot.last, leap_by(state, last), ", "(", "streams"),
+    Fault("the last slot draws words for every lane", _NOISE, "if few != lanes", "if few > lanes", "streams"),
+    Fault("all lanes round alike", "learner.streams:ManyBroadcast.cast_weight", "bits * lane : bits * (lane + 1)", ": bits", "streams"),
+    Fault("a lane without a quantity is counted", "learner.array:LearnerArray.update_flags", "outside & mask", "outside", "streams"),
+    Fault("a pass ends with its first stream", "learner.streams:PassEnd.elaborate", ".all()", ".any()", "streams"),
+    Fault("a stream that has no word in the last slot gets one", _PASSES, "& ~array.sent_slot.last", "", "streams"),
+    Fault("a full queue of one lane takes more", _SEQUENCER, "free in frees))", "free in frees[:1]))", "streams"),
+    Fault("the words of absent lanes take room", _SEQUENCER, "issues & ~last", "issues", "streams"),
     Fault("the slot after the last begins at 1", "array:CorrelatingArray.following_word", "return 0", "return 1", "plain"),
 )
 """One line of the learner's source each, with the scenario that must show it."""

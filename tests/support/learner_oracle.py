@@ -223,7 +223,8 @@ class LearnerOracle:
         mean = Fixed(True, f.cost.integer_bits, f.cost.fraction_bits + self.spec.outside.average)
         forward = []
         for number, (words, c) in run:
-            left = signed_by_events(0, [[(number, 1), (word, _bits(f.weight))] for word in words]) ^ 0xFFFFFFFF
+            rows = [[(number, 1), *((int(word), _bits(f.weight)) for word in row)] for row in self.rows(words)]
+            left = signed_by_events(0, rows) ^ 0xFFFFFFFF
             forward.append([(left ^ folded([(number, 1), (_raw(c, mean.fraction_bits), _bits(mean))]), 32)])
         change_format = f.cost_change or Fixed(True, mean.integer_bits + 1, mean.fraction_bits)
         forward.append([(_raw(change, change_format.fraction_bits), _bits(change_format))])
@@ -235,9 +236,15 @@ class LearnerOracle:
             columns += [(self.adam.m_format, self.m)] if self.spec.optimizer.k1 else []
             columns.append((self.adam.v_format, self.v))
         columns.append((f.weight, self.theta))
-        words = []
-        for q, value in enumerate(broadcast):
-            fields = [(_raw(value, form.fraction_bits), _bits(form)), (signs[q], 2)]
-            fields += [(_raw(column[q], own.fraction_bits), _bits(own)) for own, column in columns]
-            words.append(fields)
-        self.signature[1] = signed_by_events(self.signature[1], words)
+        shown = [[(_raw(Fraction(value), form.fraction_bits), _bits(form)) for value in row] for row in self.rows(broadcast)]
+        for row, some in zip(shown, self.rows(signs), strict=True):
+            row += [(int(sign), 2) for sign in some]
+        for own, column in columns:
+            for row, values in zip(shown, self.rows(column), strict=True):
+                row += [(_raw(Fraction(value), own.fraction_bits), _bits(own)) for value in values]
+        self.signature[1] = signed_by_events(self.signature[1], shown)
+
+    def rows(self, values: list) -> list[list]:
+        """Values as the lanes show them slot by slot: quantity q in lane q mod L, and 0 where there is none."""
+        lanes = self.spec.hardware.lanes
+        return [[values[q] if q < self.N else Fraction(0) for q in range(first, first + lanes)] for first in range(0, self.N, lanes)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mgd_hw.hardware.simulation import stream_ports
 from python_ref.spec.learner import LearnerSpec
 from rtl_gen.emit import emit_verilog
 from sim.program import ProgramLink, ReplayLink
@@ -70,6 +71,8 @@ def play(
     macros = {
         "TOP": spec.module,
         "N": spec.quantities,
+        "L": spec.hardware.lanes,
+        "STREAMS": stream_ports(spec, "EACH"),
         "W": spec.formats.weight.width,
         "I": index,
         "C": spec.formats.cost.width,

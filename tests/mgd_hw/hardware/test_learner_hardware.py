@@ -19,6 +19,14 @@ from rtl_gen.learner.core import learner_core
 TINY = "[network]\nexternal = 3\n[schedule]\nlearning_rate = -4\n[external]\nsettle = 5\naverage = 1\n"
 """A learner without a process as its outside."""
 
+CHIP = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps({"costs": [sum((value - 0.5) ** 2 for value in asked["parameters"])] * len(asked["inputs"])}), flush=True)
+"""
+"""A process that measures a bowl."""
+
 
 def test_generate_writes_the_top_of_a_board(tmp_path):
     found = mgd_hw.generate(parse_any(TINY, "tiny.toml"), tmp_path, board="icebreaker")
@@ -56,8 +64,17 @@ def test_a_learner_that_is_too_large_is_named():
 def test_what_cosim_cannot_do_with_a_learner_is_refused(tmp_path):
     with pytest.raises(Refusal, match="nothing that answers the learner with costs"):
         mgd_hw.cosim(parse_any(TINY, "tiny.toml"), out=tmp_path)
-    with pytest.raises(Refusal, match="the netlist of a learner cannot be simulated yet"):
-        mgd_hw.cosim("chip", netlist="ice40-up5k", out=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_netlist_of_a_learner_is_equal(tmp_path):
+    """The cells of a part, beside a chip that is a program."""
+    (tmp_path / "chip.py").write_text(CHIP, encoding="utf-8")
+    design = parse_any(TINY + 'command = "python chip.py"\n', tmp_path / "tiny.toml")
+    found = mgd_hw.cosim(design, netlist="ice40-up5k", simulator="icarus", steps=20, out=tmp_path / "out")
+    assert found.equal and found.compared == 20 * found.observables and found.netlist == "ice40-up5k"
+    assert any("Timing" in sentence for sentence in found.not_covered)
+    assert "SB_LUT4" in (tmp_path / "out" / "netlist.v").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

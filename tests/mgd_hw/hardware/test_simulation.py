@@ -32,14 +32,25 @@ def folder(tmp_path_factory):
     return tmp_path / "out" / "simulation"
 
 
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("streams")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "STEPS", 60)
+        text = DESIGN.replace("external = 3", "external = 5") + "[hardware]\nlanes = 2\n"
+        mgd_hw.generate(parse_any(text, "tiny.toml"), tmp_path / "out")
+    return tmp_path / "out" / "simulation"
+
+
 def run(folder):
     build = ["iverilog", "-g2012", "-o", "simulation.vvp", "../design.v", "chip_bench.v", "virtual_chip.v"]
     subprocess.run(build, cwd=folder, check=True, capture_output=True, text=True)
     return subprocess.run(["vvp", "-n", "simulation.vvp"], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def test_the_cost_falls(folder):
-    said = run(folder)
+@pytest.mark.parametrize("name", ["folder", "streams"])
+def test_the_cost_falls(name, request):
+    said = run(request.getfixturevalue(name))
     costs = [float(value) for value in re.findall(r"mean of the last 12: ([-\d.]+)", said)]
     assert len(costs) == 10 and costs[-1] < costs[0] / 2
     assert "register 0x03 reads 0x00000000" in said and "register 0x10 reads 0x0000003c" in said

@@ -17,22 +17,24 @@ from tests.support.learner_designs import random_learner
 
 
 @pytest.mark.parametrize(
-    "optimizer, memory, settle, average",
+    "optimizer, memory, settle, average, lanes",
     [
-        (Sgd(), None, 0, 0),
-        (Momentum(2), True, 5, 2),
-        pytest.param(Sgd(), True, 1, 1, marks=pytest.mark.slow),
-        pytest.param(Momentum(2), None, 0, 3, marks=pytest.mark.slow),
+        (Sgd(), None, 0, 0, 1),
+        (Momentum(2), True, 5, 2, 1),
+        (Sgd(), None, 0, 0, 3),
+        pytest.param(Sgd(), True, 1, 1, 1, marks=pytest.mark.slow),
+        pytest.param(Momentum(2), None, 0, 3, 1, marks=pytest.mark.slow),
+        pytest.param(Momentum(2), True, 5, 2, 8, marks=pytest.mark.slow),
     ],
 )
-def test_cycles_of_a_step(optimizer, memory, settle, average):
+def test_cycles_of_a_step(optimizer, memory, settle, average, lanes):
     """40 words are more than the queue holds, so that a queue that is too short for its pipeline would show."""
     spec = replace(
         TWO_SIDED,
         external=40,
         optimizer=optimizer,
         schedule=Schedule(((0, -1),), sample_period=2),
-        hardware=Hardware(1, memory),
+        hardware=Hardware(lanes, memory),
         outside=Outside(settle, average, 100, 1),
     )
     lockstep = lockstep_of(spec)
@@ -65,5 +67,5 @@ def test_the_contract_is_that_of_the_page(seed):
     b = 1 if adam else -(-(high - low).bit_length() // 2)
     b += spec.formats.gradient_cast.rounding is not Rounding.FLOOR
     b += 2 * (not momentum and not adam and not spec.gradient_memory)
-    assert contract.pass_cycles == spec.quantities + a + b + 5
+    assert contract.pass_cycles == -(-spec.quantities // spec.hardware.lanes) + a + b + 5
     assert (contract.settling, contract.between, contract.wait) == (2, 3, 12)

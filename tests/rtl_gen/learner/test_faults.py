@@ -9,6 +9,7 @@ from python_ref.spec.learner import Outside
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.schedule import Schedule
 from tests.rtl_gen.learner.test_core import LONG, ONE_SIDED, TWO_SIDED, lockstep_of
+from tests.rtl_gen.learner.test_streams import MANY, STREAMS
 from tests.support.faults import planted
 from tests.support.learner_bench import run_learner
 from tests.support.learner_faults import LEARNER_FAULTS
@@ -24,7 +25,7 @@ TIMED = replace(
 )
 """The longest pipeline."""
 
-QUICK = ("a late cost is not told", "the last pass is perturbed")
+QUICK = ("a late cost is not told", "all lanes round alike", "the last pass is perturbed")
 """Names of the faults that the ordinary suite plants."""
 
 
@@ -74,7 +75,19 @@ def scenario_timed() -> None:
     assert lasts[3] - lasts[1] == contract.step_cycles(2, 5, 2)
 
 
-SCENARIOS = {"plain": scenario_plain, "late": scenario_late, "slow": scenario_slow, "timed": scenario_timed}
+def scenario_streams() -> None:
+    for spec, steps in ((STREAMS, 10), (MANY, 2)):  # 20 passes are more than a queue has places
+        lockstep = lockstep_of(spec, stalls=0.5)
+
+        async def scenario(bench, lockstep=lockstep, steps=steps):
+            await lockstep.prepare()
+            await lockstep.train(steps)
+            await lockstep.check_registers()
+
+        run_learner(lockstep.bench, scenario)
+
+
+SCENARIOS = {"streams": scenario_streams, "plain": scenario_plain, "late": scenario_late, "slow": scenario_slow, "timed": scenario_timed}
 
 
 @pytest.mark.slow

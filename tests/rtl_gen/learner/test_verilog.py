@@ -11,6 +11,7 @@ import pytest
 
 from python_ref.fixed import learner as model
 from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.hardware import Hardware
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Command, Status
@@ -18,6 +19,11 @@ from sim import host
 from tests.rtl_gen.learner.test_core import ONE_SIDED, TWO_SIDED
 from tests.support import verilog_chip
 from tests.support.verilog_chip import IntegerChip, play
+
+STREAMS = replace(
+    TWO_SIDED, name="streams", external=8, hardware=Hardware(3), outside=replace(TWO_SIDED.outside, settle=6, timeout_cycles=40)
+)
+"""Three streams, each of which is taken at a pace of its own."""
 
 SPECS = [
     replace(ONE_SIDED, external=6, outside=replace(ONE_SIDED.outside, settle=6, timeout_cycles=40)),
@@ -62,6 +68,7 @@ def run_equals_model(spec: LearnerSpec, steps: int, silent: int, folder, languag
     "spec, steps, silent, language",
     [
         pytest.param(SPECS[1], 20, 7, 2012, id="short, SystemVerilog"),
+        pytest.param(STREAMS, 20, 7, 2005, id="streams"),
         *(
             pytest.param(spec, 100, silent, 2005, id=f"{spec.name} {silent}", marks=pytest.mark.slow)
             for spec in SPECS
