@@ -340,8 +340,10 @@ def bits_in_large_memories(spec: LearningSpec, part: Part) -> int:
         return 0
     if spec.parameter_banks:
         return spec.hardware.lanes * max(2, spec.layout.words) * spec.formats.weight.width
+    from rtl_gen.series.banks import bank_words
+
     assert isinstance(spec, DesignSpec)
-    return max(2, spec.quantities) * spec.error_sum_format.width
+    return 2 * bank_words(spec) * spec.error_sum_format.width
 
 
 def check_memory(spec: LearningSpec, part: Part) -> None:

@@ -325,7 +325,8 @@ _HARDWARE: list[_Row] = [
     (
         "gradient_memory",
         "true or false",
-        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period, or with a layer with state",
+        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period; true with a layer with "
+        "state",
         "Whether each lane has a memory for G. Without one the parameters change every step, or in node perturbation at the end of every "
         "presentation. Results are the same.",
         boolean,

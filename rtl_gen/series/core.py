@@ -17,6 +17,7 @@ from rtl_gen.presentation.core import NodeCore
 from rtl_gen.presentation.noise import noise_words
 from rtl_gen.presentation.signs import RandomNeuronSigns, sign_source
 from rtl_gen.series.array import SeriesArray, SeriesNoise, group_sums_bits
+from rtl_gen.series.banks import bank_words
 from rtl_gen.series.contract import SeriesContract
 from rtl_gen.series.controller import SeriesController
 from rtl_gen.series.errors import SeriesErrorUnit
@@ -64,7 +65,8 @@ class SeriesCore(NodeCore):
     @staticmethod
     def own_memory_bits(spec: DesignSpec) -> int:
         """Number of bits in the memories of E, the outputs, the states, the sums of outputs and of a group, random signs, and noise."""
-        bits = max(2, spec.quantities) * spec.error_sum_format.width + max(2, stored_outputs(spec)) * operand_outputs_format(spec).width
+        sums_of_errors = 2 * bank_words(spec) if spec.hardware.single_port else max(2, spec.quantities)
+        bits = sums_of_errors * spec.error_sum_format.width + max(2, stored_outputs(spec)) * operand_outputs_format(spec).width
         bits += state_memory_bits(spec) + sums_memory_bits(spec) + group_sums_bits(spec)
         signs = RandomNeuronSigns.memory_bits(spec) if spec.sign_generators else 0
         return bits + signs + noise_words(spec) * spec.stochastic_bits
