@@ -25,9 +25,9 @@ class EvenOddMemory(wiring.Component):
     Parameters
     ----------
     shape : Shape
-        Shape of a word.
+        Width of what is stored at an address, and whether it has a sign.
     words : int
-        Number of words of each half.
+        Number of words of each half, at least 2.
     delay : int
         Cycles by which a word is written later than it comes.
 
