@@ -143,7 +143,8 @@ class ErrorUnit(wiring.Component):
         m.submodules.sums = store = memory.Memory(
             shape=shape_of(self.spec.error_sum_format), depth=max(2, self.spec.quantities), init=[], attrs=NO_READ_WRITE_CHECK
         )
-        return store.write_port(), store.read_port()
+        write, read = store.write_port(), store.read_port()
+        return write, read
 
     def _kept(self, m, total):
         """The sum that is written back."""

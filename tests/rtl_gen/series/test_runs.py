@@ -124,6 +124,7 @@ PLANTED = {
     ),
     "at the threshold": (series_design((2, 3), (Lif(2),), readout=Readout.SUM, state=Fixed(True, 3, 8), periods=(1, 2, 2)), 0),
     "held": (series_design(held=True, periods=(1, 2, 2)), 0.25),
+    "steep": (series_design(periods=(1, 2, 2)), 3),  # so that neurons have negative pre-activations
     "by group": (
         series_design((2, 3, 3, 2), (DENSE, Leaky(1), DENSE), periods=(1, 2, 2), hold=2, gradient_memory=False, single_port=True),
         0.25,
@@ -184,7 +185,7 @@ FAULTS = (
     _fault("a half of E reads and writes", "errors:SeriesErrorUnit._store", "delay=self._write_delay", "delay=0", "by group"),
     _fault("a target is read among the inputs", "operands:SeriesOperands._samples", "words + targets.addr", "targets.addr"),
     _fault("signs of the stream are summed", "core:SeriesCore._connect_errors", "signs.sweeps.eq(errors.busy)", "signs.sweeps.eq(0)"),
-    Fault("tanh of magnitudes", "activation:ActivationUnit._of_magnitude", "-read.data, read.data)", "read.data, read.data)", "leaky"),
+    Fault("tanh of magnitudes", "activation:ActivationUnit._of_magnitude", "-read.data, read.data)", "read.data, read.data)", "steep"),
     _fault("a sum is read by the tail alone", "readout:ReadoutSums.elaborate", "self.coming.valid &", "0 &", "a sum for a tail"),
     _fault("rounding words end with a frame", "array:SeriesNoise._begins", " & slot.initial", "", "stochastic"),
 )
