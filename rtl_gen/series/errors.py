@@ -134,16 +134,20 @@ class SeriesErrorUnit(ErrorUnit):
         return index, boundary, first_group
 
     def _stay_in_group(self, m, frames, begins, boundary, tail, neuron):
-        """Let an applying pass, a group of which ends with ``boundary``, cast the errors of all frames of a group before the next group."""
+        """Let an applying pass, a group of which ends with ``boundary``, cast the errors of all frames of a group before the next group.
+
+        The frames are counted a cycle later, far from the comparisons; the sweep goes on some cycles after that.
+        """
         framed = self.spec.unrolled.framed_neurons
         first, again, moves_on = Signal.like(neuron, name="first_of_group"), Signal(name="casts_again"), Signal(name="moves_on")
         m.d.comb += [
             again.eq(boundary & ~tail & ~frames.o.last),
             moves_on.eq(boundary & ~tail & frames.o.last),
-            frames.begin.eq(begins | (moves_on & (neuron != framed - 1))),
+            frames.begin.eq(begins | delayed(m, moves_on & (neuron != framed - 1), 1, "begins_group", reset_less=False)),
         ]
-        with m.If(again):
+        with m.If(delayed(m, again, 1, "next_frame", reset_less=False)):
             m.d.comb += frames.advance.eq(1)
+        with m.If(again):
             m.d.sync += neuron.eq(first)
         with m.If(moves_on):
             m.d.sync += [first.eq(neuron + 1), tail.eq(neuron == framed - 1)]
