@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TypeGuard
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -21,7 +22,7 @@ from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, serves_both, slot_layout
 
-__all__ = ["ActivationUnit", "NeuronSerializer", "activations", "by_binary_point", "neuron_layout"]
+__all__ = ["ActivationUnit", "NeuronSerializer", "activations", "by_binary_point", "is_halved", "neuron_layout", "stored_table"]
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:
@@ -226,13 +227,29 @@ class ActivationUnit(wiring.Component):
             else:
                 m.d.sync += y.eq(limited)
             return y, outside
-        table = activation_table(activation, narrow, target)
-        rows = [int(row) for row in table]
+        if is_halved(self.spec, activation):
+            return self._of_magnitude(m, name, stored_table(self.spec, activation), limited), outside
+        rows = [int(row) for row in stored_table(self.spec, activation)]
         m.submodules[f"{name}_table"] = rom = memory.Memory(shape=shape_of(target), depth=len(rows), init=rows)
         read = rom.read_port()
         address = Signal(narrow.width, name=f"{name}_address")
         m.d.comb += [address.eq(limited), read.addr.eq(address)]
         return read.data, outside
+
+    def _of_magnitude(self, m, name, rows, value):
+        """f(value) of an odd function from its table for positive values."""
+        bits, target = (len(rows) - 1).bit_length(), shape_of(self.spec.formats.activation)
+        m.submodules[f"{name}_table"] = rom = memory.Memory(
+            shape=unsigned(target.width - 1), depth=len(rows), init=[int(row) for row in rows]
+        )
+        read, magnitude = rom.read_port(), Signal(bits + 1, name=f"{name}_magnitude")
+        m.d.comb += [
+            magnitude.eq(Mux(value < 0, -value, value)),
+            read.addr.eq(magnitude[:bits] | magnitude[bits].replicate(bits)),  # the lowest value has the magnitude of the highest
+        ]
+        y = Signal(target, name=f"{name}_of_magnitude")
+        m.d.comb += y.eq(Mux(delayed(m, value < 0, 1, f"{name}_negative"), -read.data, read.data))
+        return y
 
     def _flat(self, activation, aligned, fraction, y):
         """Assignments for an activation whose pieces are constants: compare with the breaks, and select a constant a cycle later."""
@@ -246,6 +263,22 @@ class ActivationUnit(wiring.Component):
             chosen = Mux(mark, constant, chosen)
         begins = [math.ceil(begin * 2**fraction) for begin in form.breaks]
         return [*(mark.eq(aligned < begin) for mark, begin in zip(below, begins, strict=True)), y.eq(chosen)]
+
+
+def is_halved(spec: DesignSpec, activation: Activation) -> bool:
+    """Whether the core stores a table of an activation for positive values alone: in a network with state, where the table is odd."""
+    if not (spec.series and spec.formats.activation.signed):
+        return False
+    table = activation_table(activation, spec.formats.table, spec.formats.activation)
+    positive, negative = table[: len(table) // 2], table[len(table) // 2 :]  # addressed by the two's complement
+    mirrored = np.append(positive, positive[-1])[1:][::-1]
+    return bool(np.array_equal(negative, -mirrored) and positive[0] == 0 and positive.min() >= 0)
+
+
+def stored_table(spec: DesignSpec, activation: Activation) -> np.ndarray:
+    """Return the rows of the table of an activation that the core stores (int64)."""
+    table = activation_table(activation, spec.formats.table, spec.formats.activation)
+    return table[: len(table) // 2] if is_halved(spec, activation) else table
 
 
 def activations(spec: DesignSpec) -> list[Activation]:

@@ -21,7 +21,7 @@ from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
-from rtl_gen.activation import activations
+from rtl_gen.activation import activations, is_halved, stored_table
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, core_class, core_of
 from rtl_gen.fanout import fanout_latency
@@ -29,6 +29,7 @@ from rtl_gen.host import file_depth
 from rtl_gen.indices import index_size
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.learner.core import LearnerCore, learner_core
+from rtl_gen.operands import sample_stores
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
@@ -260,16 +261,16 @@ def memory_bits(spec: LearningSpec) -> int:
         stored = max(2, spec.layout.words) * sum(form.width for form in spec.memories.values())
         return spec.hardware.lanes * (stored + learner_core(spec).room * spec.formats.weight.width) + 32 * file_depth(spec)
     assert isinstance(spec, DesignSpec)
-    network, buffers, core = spec.network, spec.sample_buffers, core_class(spec)
+    network, core = spec.network, core_class(spec)
     activation = spec.formats.activation.width
     per_word = sum(form.width for form in spec.memories.values())
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
-    bits += max(2, buffers * network.record_inputs) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
+    bits += sum(depth * width for depth, width in sample_stores(spec).values())
     banks = core.activation_banks(spec)
     bits += max(2, banks * network.n_hidden) * activation if banks and network.n_hidden else 0
     bits += core.own_memory_bits(spec)
     tables = {each for each in activations(spec) if each.tabulated}
-    bits += len(tables) * (activation << spec.formats.table.width)
+    bits += sum(len(stored_table(spec, each)) * (activation - is_halved(spec, each)) for each in tables)
     bits += math.prod(index_size(spec))
     return bits + 32 * file_depth(spec)
 

@@ -327,7 +327,7 @@ class BaseLane(wiring.Component, ABC):
 
     def _memory(self, m, name, value, read_address, write_address, enable):
         """Build a memory of the lane with one word per slot that is not padding; return the word read from it."""
-        if name == "parameter" and self.spec.hardware.single_port:
+        if name == "parameter" and self.spec.parameter_banks:
             return self._found(m, name, self._banks(m, value, read_address, write_address, enable))
         m.submodules[f"{name}s"] = store = memory.Memory(
             shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NO_READ_WRITE_CHECK

@@ -14,7 +14,7 @@ from rtl_gen.indices import IndexMemory, has_lists, next_operand
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
 
-__all__ = ["Operands", "SampleLoader"]
+__all__ = ["Operands", "SampleLoader", "sample_stores"]
 
 
 def _pick(values: list[int], index) -> Array:
@@ -33,6 +33,15 @@ def _counted(m: Module, stb, second, count: int, name: str, *, last=None, altern
         with m.If(stb & (second == number) if alternating else stb):
             m.d.sync += index.eq(Mux(index == count - 1 if last is None else last, 0, index + 1))
     return Mux(second, indices[1], indices[0]) if alternating else indices[0]
+
+
+def sample_stores(spec: DesignSpec) -> dict[str, tuple[int, int]]:
+    """Return the number of words and the width of each memory of samples, by its name: one of inputs and one of targets, or in a network
+    with state of several layers, which never reads both at once, one of both."""
+    inputs, targets = max(2, spec.sample_buffers * spec.network.record_inputs), spec.sample_buffers * spec.network.n_out
+    if spec.series and len(spec.network.layers) > 1:
+        return {"samples": (inputs + targets, spec.sample_width)}
+    return {"inputs": (inputs, spec.formats.input.width), "targets": (max(2, targets), spec.formats.activation.width)}
 
 
 class SampleLoader(wiring.Component):

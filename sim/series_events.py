@@ -125,7 +125,15 @@ class SeriesEventDecoder(NodeEventDecoder):
 
     def _errors(self, ends: np.ndarray) -> np.ndarray:
         """Errors of each step, which are 0 where no presentation ends."""
-        return self._quantities(self._counts(len(ends))[1] * ends, "error", "error")[0]
+        found = self._quantities(self._counts(len(ends))[1] * ends, "error", "error")[0]
+        if self.spec.sums_by_group:
+            period = self.spec.schedule.sample_period
+            for row, step in enumerate(range(self.steps, self.steps + len(ends))):
+                if ends[row]:
+                    shown = self.spec.shown_errors(int(self._lengths[step // period]))
+                    # Those that came first are in the places of the lowest numbers.
+                    found[row, shown] = found[row, np.sort(shown)]
+        return found
 
     def leftover(self) -> str:
         """Describe the events beyond the complete steps as text; empty if there are none."""

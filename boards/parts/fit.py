@@ -26,7 +26,6 @@ from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Rounding
 from python_ref.spec.registers import adjustable_periods
-from python_ref.spec.tables import activation_table
 
 __all__ = [
     "DATA",
@@ -134,30 +133,31 @@ class CoreMemory:
 def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """All memories of a core and of its serial link."""
     from python_ref.spec.frames import RING_BYTES
-    from rtl_gen.activation import activations
+    from rtl_gen.activation import activations, stored_table
     from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
     from rtl_gen.indices import index_size
+    from rtl_gen.operands import sample_stores
 
-    network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
+    network, words = spec.network, max(2, spec.layout.words)
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
-    if spec.hardware.single_port:
+    if spec.parameter_banks:
         halves = [CoreMemory(f"{half}_parameters", max(2, -(-words // 2)), spec.formats.weight.width, lanes) for half in ("even", "odd")]
         found[:1] = [replace(half, single_port=True) for half in halves]
     core = core_class(spec)
-    reads = core.operand_reads(spec)
-    found.append(CoreMemory("inputs", max(2, buffers * network.record_inputs), spec.formats.input.width, reads=reads))
+    reads, stores = core.operand_reads(spec), sample_stores(spec)
+    found += [CoreMemory(name, *stores[name], reads=reads) for name in ("samples", "inputs") if name in stores]
     banks = core.activation_banks(spec)
     if banks and network.n_hidden:
         found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation, reads=reads))
-    found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
+    found += [CoreMemory("targets", *stores["targets"])] if "targets" in stores else []
     found += _OF_MACHINES[spec.machine](spec)
     depth, width = index_size(spec)
     found += [CoreMemory("indices", depth, width, fixed=True)] if depth else []
     tables = {each for each in activations(spec) if each.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
-        rows = activation_table(table, spec.formats.table, spec.formats.activation)
+        rows = stored_table(spec, table)
         # Yosys does not store a bit that is the same in all rows.
         varying = int(np.bitwise_or.reduce(rows ^ rows[0])) & ((1 << activation) - 1)
         found.append(CoreMemory(f"{table.value}_table", len(rows), max(1, varying.bit_count()), fixed=True))
@@ -178,30 +178,34 @@ def _of_probes(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """Memories of E, random signs, and rounding noise, which every core of node perturbation has."""
     from rtl_gen.presentation.noise import noise_words
     from rtl_gen.presentation.signs import RandomNeuronSigns
+    from rtl_gen.series.banks import bank_words
 
     found = [CoreMemory("sums", max(2, spec.quantities), spec.error_sum_format.width)]
+    if spec.series and spec.hardware.single_port:
+        found = [CoreMemory(f"{half}_sums", bank_words(spec), spec.error_sum_format.width, single_port=True) for half in ("even", "odd")]
     if spec.sign_generators:
-        found.append(CoreMemory("vectors", RandomNeuronSigns.memory_bits(spec), 1, reads=2))
+        found.append(CoreMemory("vectors", RandomNeuronSigns.memory_bits(spec), 1, reads=1 if spec.series else 2))
     if spec.stochastic_bits:
         found.append(CoreMemory("noise", noise_words(spec), spec.stochastic_bits))
     return tuple(found)
 
 
 def _of_frames(spec: DesignSpec) -> tuple[CoreMemory, ...]:
-    """Memories that only a core of a network with state has: outputs, states, and sums of outputs."""
+    """Memories that only a core of a network with state has: outputs, states, and sums of a group and of outputs."""
+    from rtl_gen.series.array import group_sums
     from rtl_gen.series.frames import stored_outputs
-    from rtl_gen.series.layouts import stored_format
+    from rtl_gen.series.layouts import operand_outputs_format
     from rtl_gen.series.readout import sums, sums_range
     from rtl_gen.series.state import states_format
 
     found = [
-        CoreMemory("outputs", max(2, stored_outputs(spec)), stored_format(spec).width),
+        CoreMemory("outputs", max(2, stored_outputs(spec)), operand_outputs_format(spec).width),
         CoreMemory("states", max(2, spec.unrolled.framed_neurons), states_format(spec).width),
     ]
+    if spec.sums_by_group:
+        found.append(CoreMemory("group_sums", group_sums(spec), spec.hardware.lanes * spec.gradient_format.width))
     if sums(spec):
-        framed = spec.network.framed
-        reads = 1 + (framed < len(spec.network.layers))
-        found.append(CoreMemory("totals", len(sums_range(spec)), spec.passed_format(framed - 1).width, reads=reads))
+        found.append(CoreMemory("totals", len(sums_range(spec)), spec.passed_format(spec.network.framed - 1).width))
     return (*found, *_of_probes(spec))
 
 

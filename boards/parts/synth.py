@@ -335,13 +335,20 @@ def _lane_memories(spec: LearningSpec) -> tuple[int, ...]:
 def _lane_blocks(spec: DesignSpec, part: Part, lanes: int) -> int:
     """Number of block memories that the memories of all lanes need, for a given number of lanes."""
     words = max(2, Layout(spec.network, lanes).words)
-    large = in_large_memories(spec, part)
+    large = spec.parameter_banks and part.capacity.spram > 0
     return lanes * sum(part.blocks(words, width) for width in _lane_memories(spec)[large:])
 
 
-def in_large_memories(spec: LearningSpec, part: Part) -> bool:
-    """Whether the parameters are in large memories with one port, which are no block memories."""
-    return spec.hardware.single_port and part.capacity.spram > 0
+def bits_in_large_memories(spec: LearningSpec, part: Part) -> int:
+    """Number of bits in large memories with one port, which are no block memories: of the parameters, or of the sums of errors."""
+    if not (spec.hardware.single_port and part.capacity.spram):
+        return 0
+    if spec.parameter_banks:
+        return spec.hardware.lanes * max(2, spec.layout.words) * spec.formats.weight.width
+    from rtl_gen.series.banks import bank_words
+
+    assert isinstance(spec, DesignSpec)
+    return 2 * bank_words(spec) * spec.error_sum_format.width
 
 
 def check_memory(spec: LearningSpec, part: Part) -> None:
@@ -354,9 +361,7 @@ def check_memory(spec: LearningSpec, part: Part) -> None:
     """
     from rtl_gen.emit import memory_bits
 
-    needed = memory_bits(spec)
-    if in_large_memories(spec, part):
-        needed -= spec.hardware.lanes * max(2, spec.layout.words) * spec.formats.weight.width
+    needed = memory_bits(spec) - bits_in_large_memories(spec, part)
     if needed <= part.block_bits:
         return
     larger = [name for name, other in TARGETS.items() if other.block_bits >= needed]

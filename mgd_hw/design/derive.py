@@ -77,7 +77,7 @@ def _why_memory(spec: DesignSpec) -> str:
     """Return the reason why the lanes of a core need, or do not need, a memory for G."""
     sample, update = spec.schedule.sample_period, spec.schedule.update_period
     if spec.series:
-        return "it sums over the frames"
+        return "it sums over the frames" if spec.gradient_memory else "the frames are summed for one group of neurons after the other"
     if not spec.node:
         return f"update_period = {update}"
     if spec.gradient_memory:

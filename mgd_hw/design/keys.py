@@ -73,7 +73,10 @@ _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
-_MEMORY = "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. Results are the same."
+_MEMORY = (
+    "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. With a layer with state, "
+    "this is where the sums of errors are. Results are the same."
+)
 _STATE = "With [a layer with state](../design/series.md) only: "
 
 _TOP: list[_Row] = [
@@ -323,9 +326,10 @@ _HARDWARE: list[_Row] = [
     (
         "gradient_memory",
         "true or false",
-        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period",
+        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period; true with a layer with "
+        "state",
         "Whether each lane has a memory for G. Without one the parameters change every step, or in node perturbation at the end of every "
-        "presentation.",
+        "presentation. With a layer with state, results are the same.",
         boolean,
     ),
     ("memory", '"block" or "single-port"', '"block"', _MEMORY, memory),

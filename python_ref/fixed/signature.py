@@ -98,7 +98,7 @@ def extend_series(
     The other parameters are those of :func:`extend_presentation`.
     """
     shown = [spec.unrolled.evaluated(length)] * spec.passes
-    return _extended(spec, signature, observed, begins, ends, shown, spec.unrolled.perturbed(length))
+    return _extended(spec, signature, observed, begins, ends, shown, spec.shown_errors(length))
 
 
 def _extended(
@@ -113,7 +113,7 @@ def _extended(
     """Return the signatures extended by a step.
 
     ``shown`` tells which evaluations each pass shows (bool, shape (evaluations,)), and ``quantities`` which errors the end of a
-    presentation shows (bool, shape (quantities,)).
+    presentation shows: a mask (bool, shape (quantities,)), or their numbers in their order (int64).
     """
     fields = event_fields(spec)
     neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from python_ref.spec.digest import digest_of
 from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.formats import Cast, Formats
@@ -86,13 +88,21 @@ class DesignSpec(LearningSpec):
         return Layout(self.network, self.hardware.lanes)
 
     @property
-    def _needs_gradient_memory(self) -> bool:
-        """Whether G is a sum: over the steps of an update, in node perturbation over the presentations that end without an update, or in
-        a network with state over the frames."""
+    def _outlasts_presentations(self) -> bool:
+        """Whether G is a sum over the steps of an update, or in node perturbation over the presentations that end without an update."""
         schedule = self.schedule
-        if self.series:
-            return True
         return schedule.sample_period % schedule.update_period != 0 if self.node else schedule.update_period > 1
+
+    @property
+    def _needs_gradient_memory(self) -> bool:
+        """Whether there is a gradient memory by default: where G is a sum over steps or presentations, and in a network with state, where
+        it is a sum over the frames as well."""
+        return self.series or self._outlasts_presentations
+
+    @property
+    def sums_by_group(self) -> bool:
+        """See :class:`~python_ref.spec.learning.LearningSpec`: a network with state without a gradient memory."""
+        return self.series and not self.gradient_memory
 
     @property
     def node(self) -> bool:
@@ -119,6 +129,11 @@ class DesignSpec(LearningSpec):
     def unrolled(self) -> Unrolled:
         """Network unrolled over its frames, of which one without state has one."""
         return Unrolled.of(self.network, self.perturbation)
+
+    @property
+    def parameter_banks(self) -> bool:
+        """See :class:`~python_ref.spec.learning.LearningSpec`. In a network with state, the sums of errors are in such memories instead."""
+        return self.hardware.single_port and not self.series
 
     @property
     def evaluations(self) -> int:
@@ -314,6 +329,11 @@ class DesignSpec(LearningSpec):
 
     # -- Formats, all exact except those that the user chose ------------------------------------------------------
 
+    def shown_errors(self, length: int) -> np.ndarray:
+        """Return the quantities whose errors a presentation of a sample of ``length`` frames shows (int64), in the order of their casts."""
+        quantities = self.unrolled.group_by_group(self.hardware.lanes) if self.sums_by_group else np.arange(self.quantities)
+        return quantities[self.unrolled.perturbed(length)[quantities]]
+
     def output_format(self, layer: int) -> Fixed:
         """Return the format of a layer's outputs in a frame."""
         return self.network.layers[layer].kind.output_format(self.formats.activation)
@@ -443,7 +463,7 @@ class DesignSpec(LearningSpec):
             layer.kind.check_lanes(number, layer.n_out, lanes)
         self._check_multipliers()
         self._check_ports()
-        if self._needs_gradient_memory and not self.gradient_memory:
+        if self._outlasts_presentations and not self.gradient_memory:
             reason, remedy = "a core without a gradient memory updates every step", "update_period = 1"
             if self.node:
                 reason = "a core without a gradient memory updates at the end of every presentation, also where a new sample ends it"

@@ -30,7 +30,8 @@ class Hardware:
         measures the next one. Results are the same.
     single_port : bool
         Whether a lane of node perturbation has its parameters in two memories with one port each, one of the even and one of the odd
-        words, since large memories such as those of an iCE40 UP5K have one port. Results are the same.
+        words, since large memories such as those of an iCE40 UP5K have one port. In a network with state, the sums of errors are in two
+        such memories instead. Results are the same.
     """
 
     lanes: int = 4

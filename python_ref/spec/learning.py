@@ -220,12 +220,22 @@ class LearningSpec(ABC):
         return self._needs_gradient_memory if built is None else built
 
     @property
+    def parameter_banks(self) -> bool:
+        """Whether each lane has its parameters in two memories with one port each, as ``hardware.single_port`` asks."""
+        return self.hardware.single_port
+
+    @property
     def direct_update(self) -> bool:
         """Whether an update is cast without a G: u = cast_weight(g), before its sign; in node perturbation u = cast_weight(err·x).
 
         This requires a design without a gradient memory, and an optimiser whose source is G itself.
         """
-        return not self.gradient_memory and self.optimizer.passes_gradient
+        return not self.gradient_memory and not self.sums_by_group and self.optimizer.passes_gradient
+
+    @property
+    def sums_by_group(self) -> bool:
+        """Whether G is a sum over the frames of a sample alone, which each lane keeps for one group of neurons after the other."""
+        return False
 
     @cached_property
     def optimizer_state(self) -> tuple[StateVariable, ...]:

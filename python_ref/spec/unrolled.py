@@ -108,6 +108,16 @@ class Unrolled:
         number, used = np.arange(self.quantities), -(-length // self.hold)
         return (number < used * self.framed_neurons) | (number >= self.segments * self.framed_neurons)
 
+    def group_by_group(self, lanes: int) -> np.ndarray:
+        """Return all quantities (int64, shape (quantities,)), those of each group of ``lanes`` neurons together: segment by segment the
+        neurons of the first group of the first framed layer, then those of the next group, and in the end the tail."""
+        segment, found = self.framed_neurons * np.arange(self.segments)[:, None], []
+        for layer in range(self.network.framed):
+            first = self.first_quantity(layer, 0)
+            own = np.arange(first, first + self.network.sizes[layer + 1])
+            found += [(segment + own[begin : begin + lanes]).ravel() for begin in range(0, len(own), lanes)]
+        return np.concatenate([*found, np.arange(self.segments * self.framed_neurons, self.quantities)])
+
     def length_of(self, inputs: np.ndarray) -> int:
         """Return the number n of frames of a sample: T if its input is held, or if the length that its inputs begin with is not 1 to T."""
         given = self.frames if self.network.held or not self.network.framed else int(inputs[0])
@@ -157,9 +167,3 @@ def check_unrolled(network: Network, perturbation: Perturbation, hardware: Hardw
     if hardware.multipliers_per_lane == 2:
         reason = "a network with state applies its errors in a pass of their own"
         raise DesignError("hardware.multipliers_per_lane", 2, reason, "Leave it out.")
-    if hardware.single_port:
-        reason = "a network with state is built with memories of two ports"
-        raise DesignError("hardware.memory", "single-port", reason, "Leave it out.")
-    if hardware.gradient_memory is False:
-        reason = "a parameter is moved by a sum over the frames, which needs a memory for G"
-        raise DesignError("hardware.gradient_memory", False, reason, "Leave it out.")

@@ -126,10 +126,7 @@ class ErrorUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.submodules.sums = store = memory.Memory(
-            shape=shape_of(spec.error_sum_format), depth=max(2, spec.quantities), init=[], attrs=NO_READ_WRITE_CHECK
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = self._store(m)
         words, word = error_sum_words(spec), Signal(signed(64))
         m.d.comb += word.eq(read.data)
         m.d.sync += self.host_data.eq(Mux(self.readable, Mux(self.host_address[0], word[32:], word[:32]) if words > 1 else word[:32], 0))
@@ -143,6 +140,14 @@ class ErrorUnit(wiring.Component):
         m.d.comb += [write.data.eq(self._kept(m, total)), self.error_sum.eq(total)]
         self._cast(m, boundary, opens, *self._scale(m, kept))
         return m
+
+    def _store(self, m):
+        """Write port and read port of the memory of E."""
+        m.submodules.sums = store = memory.Memory(
+            shape=shape_of(self.spec.error_sum_format), depth=max(2, self.spec.quantities), init=[], attrs=NO_READ_WRITE_CHECK
+        )
+        write, read = store.write_port(), store.read_port()
+        return write, read
 
     def _kept(self, m, total):
         """The sum that is written back."""

@@ -91,7 +91,7 @@ class LaneTiming:
     def __init__(self, spec: DesignSpec):
         stage, lanes = stage_of(spec), spec.hardware.lanes
         self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
-        self.single_port = spec.hardware.single_port
+        self.single_port = spec.parameter_banks
         self.weight = self.fanout + self.read + 2
         self.product = self.weight + 2 + 2 * self.fanout
         self.gradient = self.product + CAST_CYCLES + 2

@@ -41,6 +41,8 @@ class NeuronSigns(wiring.Component):
     column, sweep_column : Out(unsigned)
         In incremental probes, the perturbed neuron of the current sign vector, valid with ``begin``, and of the pass whose errors are going
         to be summed, valid with ``sweep_begin``.
+    sweeps : In(1)
+        In a network with state: errors are being summed, so that no neuron of the stream needs its sign.
     part, sweep_part : In(unsigned), Out(unsigned)
         Where probes perturb parts of the network, the part of the pass that begins, valid with ``begin``, and that of the pass whose errors
         are going to be summed, valid with ``sweep_begin``. The signs of the stream's neurons behind the part are 0.
@@ -63,6 +65,7 @@ class NeuronSigns(wiring.Component):
         super().__init__(
             {
                 **({"column": Out(index), "sweep_column": Out(index)} if spec.incremental else {}),
+                **({"sweeps": In(1)} if spec.series else {}),
                 **({"part": In(part_shape(spec)), "sweep_part": Out(part_shape(spec))} if spec.in_parts else {}),
                 **{name: In(1) for name in ("begin", "begin_bank", "advance", "fresh", "restart", "load_en", "bank")},
                 **{name: In(1) for name in ("sweep_begin", "sweep_bank")},
@@ -107,7 +110,7 @@ class RandomNeuronSigns(NeuronSigns):
     """Random signs: a generator writes the sign vector of the next step into a memory, one neuron per cycle.
 
     The memory has room for four vectors: those of the three steps in progress, and the next one. Where the steps do not overlap, it has
-    room for two.
+    room for two, and one port reads for the stream and for the sums.
     """
 
     @staticmethod
@@ -125,7 +128,8 @@ class RandomNeuronSigns(NeuronSigns):
         spec, (generator,) = self.spec, self.generators
         count, bits, numbers = spec.quantities, len(self.index), self.vector_bits(spec)
         m.submodules.vectors = store = memory.Memory(shape=1, depth=1 << numbers + bits, init=[], attrs=NO_READ_WRITE_CHECK)
-        write, stream, sweep = store.write_port(), store.read_port(), store.read_port()
+        write, stream = store.write_port(), store.read_port()
+        sweep = stream if spec.series else store.read_port()
         vector, filled, place = Signal(numbers), Signal(numbers), Signal(range(max(2, count)))
         enabled, filling, odd = Signal(init=1), Signal(), Signal()
         state = Signal(generator.degree, reset_less=True)
@@ -150,9 +154,11 @@ class RandomNeuronSigns(NeuronSigns):
         with m.If(self.restart):
             m.d.sync += enabled.eq(1)
         of_stream, of_sweep = self._keep(m, vector)
+        if spec.series:
+            m.d.comb += stream.addr.eq(Mux(self.sweeps, Cat(self.sweep_index, of_sweep), Cat(self.index, of_stream)))
+        else:
+            m.d.comb += [stream.addr.eq(Cat(self.index, of_stream)), sweep.addr.eq(Cat(self.sweep_index, of_sweep))]
         m.d.comb += [
-            stream.addr.eq(Cat(self.index, of_stream)),
-            sweep.addr.eq(Cat(self.sweep_index, of_sweep)),
             self.sign.negative.eq(stream.data),
             self.sweep_sign.negative.eq(sweep.data),
             self.sign.active.eq(delayed(m, self._perturbs(m), 1, "perturbs") if spec.in_parts else 1),

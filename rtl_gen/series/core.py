@@ -16,12 +16,13 @@ from rtl_gen.presentation.contract import Latencies
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.presentation.noise import noise_words
 from rtl_gen.presentation.signs import RandomNeuronSigns, sign_source
-from rtl_gen.series.array import SeriesArray, SeriesNoise
+from rtl_gen.series.array import SeriesArray, SeriesNoise, group_sums_bits
+from rtl_gen.series.banks import bank_words
 from rtl_gen.series.contract import SeriesContract
 from rtl_gen.series.controller import SeriesController
 from rtl_gen.series.errors import SeriesErrorUnit
 from rtl_gen.series.frames import stored_outputs
-from rtl_gen.series.layouts import evaluation_layout, stored_format
+from rtl_gen.series.layouts import evaluation_layout, operand_outputs_format
 from rtl_gen.series.neurons import EvaluationStream
 from rtl_gen.series.operands import SeriesOperands
 from rtl_gen.series.readout import sums, sums_memory_bits
@@ -63,9 +64,10 @@ class SeriesCore(NodeCore):
 
     @staticmethod
     def own_memory_bits(spec: DesignSpec) -> int:
-        """Number of bits in the memories of E, the outputs, the states, the sums of outputs, random signs, and rounding noise."""
-        bits = max(2, spec.quantities) * spec.error_sum_format.width + max(2, stored_outputs(spec)) * stored_format(spec).width
-        bits += state_memory_bits(spec) + sums_memory_bits(spec)
+        """Number of bits in the memories of E, the outputs, the states, the sums of outputs and of a group, random signs, and noise."""
+        sums_of_errors = 2 * bank_words(spec) if spec.hardware.single_port else max(2, spec.quantities)
+        bits = sums_of_errors * spec.error_sum_format.width + max(2, stored_outputs(spec)) * operand_outputs_format(spec).width
+        bits += state_memory_bits(spec) + sums_memory_bits(spec) + group_sums_bits(spec)
         signs = RandomNeuronSigns.memory_bits(spec) if spec.sign_generators else 0
         return bits + signs + noise_words(spec) * spec.stochastic_bits
 
@@ -139,6 +141,7 @@ class SeriesCore(NodeCore):
             *(errors.fresh.eq(controller.first), *gradient_exponent(self.spec, host.exponent, errors, array)),
             *(errors.begin.eq(controller.fetch), errors.next_group.eq(sequencer.slot.first & sequencer.slot.apply)),
             *(signs.sweep_begin.eq(self._change_stb), signs.sweep_index.eq(errors.sign_index), errors.sign.eq(signs.sweep_sign)),
+            signs.sweeps.eq(errors.busy),
             *(array.error.eq(errors.error), array.error_en.eq(errors.error_en)),
         ]
 

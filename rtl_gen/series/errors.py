@@ -10,6 +10,8 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.fixed import plus_or_minus
 from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import sign_layout
+from rtl_gen.probe import shape_of
+from rtl_gen.series.banks import EvenOddMemory, bank_words
 from rtl_gen.series.frames import FrameCount, length_shape
 from rtl_gen.slot import delayed
 
@@ -57,7 +59,20 @@ class SeriesErrorUnit(ErrorUnit):
     @property
     def sum_cycles(self) -> int:
         """Cycles from ``change_stb`` until all errors are summed, so that ``busy`` is 0."""
-        return self.spec.quantities + 3
+        return self.spec.quantities + 3 + self._write_delay
+
+    @property
+    def _write_delay(self) -> int:
+        """Cycles by which a sum is written later than it is valid: so that those from its read are odd in number, where the memory has two
+        halves with one port each."""
+        return int(self.spec.hardware.single_port)
+
+    def _store(self, m):
+        """See :class:`~rtl_gen.presentation.errors.ErrorUnit`."""
+        if not self.spec.hardware.single_port:
+            return super()._store(m)
+        m.submodules.sums = store = EvenOddMemory(shape_of(self.spec.error_sum_format), bank_words(self.spec), delay=self._write_delay)
+        return store.write, store.read
 
     def _sweep(self, m):
         """Count through the quantities: in the sums through all of them, where a segment takes the place of a frame; and in an applying
@@ -76,7 +91,7 @@ class SeriesErrorUnit(ErrorUnit):
         behind = (unrolled.segments - 1) * framed
         m.d.comb += [
             index.eq(Mux(tail, behind, frames.o.segment) + neuron),
-            wraps.eq(~tail & (neuron == framed - 1)),
+            wraps.eq(~tail & (neuron == framed - 1) & ~casting if spec.sums_by_group else ~tail & (neuron == framed - 1)),
             last.eq((frames.o.last | tail) & (neuron == neurons - 1)),
             boundary.eq(sweeping & casting & ((lane == lanes - 1) | Cat(neuron == end - 1 for end in ends).any())),
             frames.begin.eq(begins),
@@ -96,6 +111,8 @@ class SeriesErrorUnit(ErrorUnit):
                 m.d.sync += [sweeping.eq(0), lane.eq(0), first_group.eq(0)]
             with m.If(last):
                 m.d.sync += [sweeping.eq(0), all_done.eq(1)]
+        if spec.sums_by_group:
+            self._stay_in_group(m, frames, begins, boundary, tail, neuron)
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
         with m.If(begins):
@@ -109,9 +126,33 @@ class SeriesErrorUnit(ErrorUnit):
         self._summing, self._exists = summing, tail | (reached < self.length)
         self._outputs, self._shows = sweeping & casting, tail | frames.o.opens
         # Busy until the last sum is written.
-        written = [delayed(m, summing, cycles, f"summing{cycles}", reset_less=False) for cycles in (1, 2)]
-        m.d.comb += self.busy.eq(summing | written[0] | written[1])
+        written = [delayed(m, summing, cycles, f"summing{cycles}", reset_less=False) for cycles in range(1, 3 + self._write_delay)]
+        busy = summing
+        for each in written:
+            busy |= each
+        m.d.comb += self.busy.eq(busy)
         return index, boundary, first_group
+
+    def _stay_in_group(self, m, frames, begins, boundary, tail, neuron):
+        """Let an applying pass, a group of which ends with ``boundary``, cast the errors of all frames of a group before the next group.
+
+        The frames are counted a cycle later, far from the comparisons; the sweep goes on some cycles after that.
+        """
+        framed = self.spec.unrolled.framed_neurons
+        first, again, moves_on = Signal.like(neuron, name="first_of_group"), Signal(name="casts_again"), Signal(name="moves_on")
+        m.d.comb += [
+            again.eq(boundary & ~tail & ~frames.o.last),
+            moves_on.eq(boundary & ~tail & frames.o.last),
+            frames.begin.eq(begins | delayed(m, moves_on & (neuron != framed - 1), 1, "begins_group", reset_less=False)),
+        ]
+        with m.If(delayed(m, again, 1, "next_frame", reset_less=False)):
+            m.d.comb += frames.advance.eq(1)
+        with m.If(again):
+            m.d.sync += neuron.eq(first)
+        with m.If(moves_on):
+            m.d.sync += [first.eq(neuron + 1), tail.eq(neuron == framed - 1)]
+        with m.If(begins):
+            m.d.sync += first.eq(0)
 
     def elaborate(self, platform):
         self._fresh = Signal(name="is_fresh")

@@ -11,7 +11,7 @@ from rtl_gen.presentation.layouts import neuron_layout
 from rtl_gen.series.frames import stored_outputs
 from rtl_gen.slot import by_layer
 
-__all__ = ["covering", "evaluation_layout", "in_tail", "stored_format"]
+__all__ = ["covering", "evaluation_layout", "in_tail", "operand_outputs_format", "stored_format"]
 
 
 def covering(forms: list[Fixed]) -> Fixed:
@@ -22,6 +22,12 @@ def covering(forms: list[Fixed]) -> Fixed:
 def stored_format(spec: DesignSpec) -> Fixed:
     """Return a format that holds the raw outputs of every layer in a frame."""
     return covering([spec.output_format(layer) for layer in range(len(spec.network.layers))])
+
+
+def operand_outputs_format(spec: DesignSpec) -> Fixed:
+    """Return a format that holds the raw outputs in a frame of every layer but the last one of the tail, whose outputs are no operands."""
+    layers, framed = len(spec.network.layers), spec.network.framed
+    return covering([spec.output_format(layer) for layer in range(max(framed, layers - 1))])
 
 
 def in_tail(spec: DesignSpec, layer: Value) -> Value:

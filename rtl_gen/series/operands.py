@@ -8,17 +8,24 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
-from rtl_gen.operands import SampleLoader
+from rtl_gen.operands import SampleLoader, sample_stores
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.layouts import is_unperturbed, slot_layout
 from rtl_gen.presentation.operands import gathered, multiple, sample_memories
 from rtl_gen.probe import shape_of
 from rtl_gen.series.frames import frame_layout, length_shape, output_base, stored_outputs
-from rtl_gen.series.layouts import evaluation_layout, in_tail, stored_format
+from rtl_gen.series.layouts import evaluation_layout, in_tail, operand_outputs_format, stored_format
 from rtl_gen.series.readout import sums, sums_range
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
 __all__ = ["SeriesOperands"]
+
+
+class _ReadPort:
+    """Address and data of a memory that shares its read port, as a read port has them."""
+
+    def __init__(self, addresses, shape):
+        self.addr, self.data = Signal(addresses, name="shared_address"), Signal(shape, name="shared_data")
 
 
 class SeriesOperands(wiring.Component):
@@ -93,11 +100,38 @@ class SeriesOperands(wiring.Component):
             loader.discard.eq(self.discard),
             self.available.eq(loader.available),
         ]
-        inputs, targets = sample_memories(m, self.spec, loader)
+        inputs, targets = self._samples(m, loader)
         self._find_length(m, loader)
         self._fetch(m, inputs, loader.buffer)
         self._target(m, targets, loader.buffer)
         return m
+
+    def _samples(self, m, loader):
+        """Read ports of the inputs and of the targets. A layer that reads inputs has left the lanes before the outputs of a layer behind it
+        come, so that one memory with one read port stores both; a single layer's outputs come while it reads."""
+        spec = self.spec
+        if "samples" not in sample_stores(spec):
+            return sample_memories(m, spec, loader)
+        depth, width = sample_stores(spec)["samples"]
+        words = depth - spec.sample_buffers * spec.network.n_out
+        m.submodules.samples = store = memory.Memory(shape=width, depth=depth, init=[], attrs=NO_READ_WRITE_CHECK)
+        write, read = store.write_port(), store.read_port()
+        m.d.sync += [
+            *(write.addr.eq(Mux(loader.target_en, words, 0) + loader.address), write.data.eq(loader.data)),
+            write.en.eq(loader.input_en | loader.target_en),
+        ]
+        inputs = _ReadPort(range(depth), shape_of(spec.formats.input))
+        targets = _ReadPort(range(spec.sample_buffers * spec.network.n_out), shape_of(spec.formats.activation))
+        m.d.comb += [
+            read.addr.eq(Mux(self._reads_target, words + targets.addr, inputs.addr)),
+            *(port.data.eq(read.data[: len(port.data)]) for port in (inputs, targets)),
+        ]
+        return inputs, targets
+
+    @property
+    def _reads_target(self):
+        """The target of an output is read, whose neuron has come."""
+        return self.target_neuron.valid & in_last_layer(self.spec, self.target_neuron) & self.target_neuron.final
 
     def _find_length(self, m, loader):
         """Keep the lengths of the samples, each of which comes before the inputs of its sample; one that is none is taken for T."""
@@ -116,7 +150,7 @@ class SeriesOperands(wiring.Component):
         """Read port of the memory of outputs, whose write port is connected."""
         spec, neuron = self.spec, self.neuron
         m.submodules.outputs = store = memory.Memory(
-            shape=shape_of(stored_format(spec)), depth=max(2, stored_outputs(spec)), init=[], attrs=NO_READ_WRITE_CHECK
+            shape=shape_of(operand_outputs_format(spec)), depth=max(2, stored_outputs(spec)), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
         # Nothing reads the outputs of the network, unless they are those of a recurrent layer.
@@ -187,6 +221,6 @@ class SeriesOperands(wiring.Component):
         spec, neuron = self.spec, self.target_neuron
         n_out = spec.network.n_out
         index = Signal(range(max(2, n_out)))
-        with m.If(neuron.valid & in_last_layer(spec, neuron) & neuron.final):
+        with m.If(self._reads_target):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
         m.d.comb += [targets.addr.eq(multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]

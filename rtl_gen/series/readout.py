@@ -77,7 +77,8 @@ class ReadoutSums(wiring.Component):
         def place(neuron):
             return neuron.index - first + Mux(is_unperturbed(neuron.bank), 0, size)
 
-        m.d.comb += read.addr.eq(place(self.coming))
+        # The sequencer waits for the last sum of a frame before the layer behind reads one.
+        m.d.comb += [read.addr.eq(Mux(self.coming.valid & (self.coming.layer == number), place(self.coming), self.address))]
         own = self.neuron.valid & (self.neuron.layer == number)
         m.d.sync += [
             self.total.eq(Mux(self.neuron.initial, 0, read.data) + self.output),
@@ -85,7 +86,5 @@ class ReadoutSums(wiring.Component):
             write.en.eq(own),
         ]
         m.d.comb += write.data.eq(self.total)
-        if number < len(spec.network.layers) - 1:
-            fetched = store.read_port()
-            m.d.comb += [fetched.addr.eq(self.address), self.data.eq(fetched.data)]
+        m.d.comb += self.data.eq(read.data)
         return m

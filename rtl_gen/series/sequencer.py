@@ -10,6 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
 from rtl_gen.series.frames import FrameCount, frame_layout, length_shape
 from rtl_gen.series.layouts import in_tail
+from rtl_gen.series.readout import sums
 from rtl_gen.slot import by_layer
 
 __all__ = ["SeriesSequencer"]
@@ -19,7 +20,8 @@ class SeriesSequencer(wiring.Component):
     """Issues the slots of passes, one per cycle. A pass visits the framed layers in each frame, and the layers of the tail once.
 
     In a forward pass, the sequencer waits between two layers, and between two frames, until what the next one reads is written. In an
-    applying pass, it waits before a group until the errors of the group's neurons have reached the lanes.
+    applying pass, it waits before a group until the errors of the group's neurons have reached the lanes. Where the lanes sum G for one
+    group after the other, an applying pass visits all frames of a framed group before the next group.
 
     Parameters
     ----------
@@ -84,7 +86,8 @@ class SeriesSequencer(wiring.Component):
         placed, framed = self._placed, self.spec.network.framed
         if layer != framed - 1:
             return self.bubble(layer) if layer < len(placed) - 1 else 0
-        return max(self.bubble(layer), placed[layer].last_lanes - placed[0].group_words)
+        read = self.depth if sums(self.spec) and framed < len(placed) else self.bubble(layer)  # sums are read and summed by one port
+        return max(read, placed[layer].last_lanes - placed[0].group_words)
 
     def _forward(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in a forward pass, and of its last group."""
@@ -98,8 +101,10 @@ class SeriesSequencer(wiring.Component):
         def until(errors: int) -> int:
             return max(placed[layer].group_words, errors + self.error_cycles)
 
-        following = [*placed[layer + 1 : layer + 2], *([placed[0]] if layer == framed - 1 else [])]
-        return until(self.spec.hardware.lanes), until(max((each.lanes_of(0) for each in following), default=0))
+        following = [each.lanes_of(0) for each in (*placed[layer + 1 : layer + 2], *([placed[0]] if layer == framed - 1 else []))]
+        if self.spec.sums_by_group and layer < framed:
+            following.append(placed[layer].last_lanes)  # the group itself, in the next frame
+        return until(self.spec.hardware.lanes), until(max(following, default=0))
 
     def _cycles(self, groups, layers: range) -> int:
         return sum((self._placed[n].groups - 1) * groups(n)[0] + groups(n)[1] for n in layers)
@@ -168,8 +173,21 @@ class SeriesSequencer(wiring.Component):
                 m.d.sync += layer.eq(0)
         with m.If(begins):
             m.d.sync += [*(k.eq(0), group.eq(0), layer.eq(0)), *(apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus))]
+        if spec.sums_by_group:
+            self._stay_in_group(m, frames, begins, ends_frame, last_cycle & apply & ~in_tail(spec, layer), group, layer)
         self._count(m, running, last_cycle, k, group, layer, tail, frames.o, {"apply": apply, "minus": minus, "probe": probe})
         return m
+
+    def _stay_in_group(self, m, frames, begins, ends_frame, ends_group, group, layer):
+        """Let an applying pass visit all frames of a framed group, which ``ends_group`` tells the last cycle of, before the next group."""
+        again, more = Signal(name="visits_again"), ends_group & frames.o.last & ~ends_frame
+        m.d.comb += [
+            again.eq(ends_group & ~frames.o.last),
+            frames.begin.eq(begins | more),
+            frames.advance.eq(Mux(ends_group, again, ends_frame & ~frames.o.last)),
+        ]
+        with m.If(again):
+            m.d.sync += [group.eq(group), layer.eq(layer)]
 
     def _count(self, m, running, last_cycle, k, group, layer, tail, frame, kind):
         """Compare the count with what the slot of a cycle depends on, and qualify the result."""

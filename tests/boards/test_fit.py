@@ -25,15 +25,18 @@ from boards.parts.fit import (
     predicted,
 )
 from boards.parts.fit_calibrate import design, fitted, synthesised
-from boards.parts.synth import cycles_per_step, over
+from boards.parts.synth import check_memory, cycles_per_step, over
 from boards.parts.target import TARGETS, Resources
+from mgd_hw.design.reader import load
 from python_ref.spec.frames import RING_BYTES
 from python_ref.spec.perturbation import Kind, WalshCode
 from python_ref.spec.schedule import Difference
+from rtl_gen.activation import activations, is_halved, stored_table
 from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
 from tests.boards.test_synth import design as small
 from tests.support.designs import random_design
+from tests.support.series_designs import random_series
 from tests.support.stochastic_designs import random_stochastic_design
 
 UP5K, ECP5, GOWIN = (TARGETS[name] for name in ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9"))
@@ -64,6 +67,31 @@ def test_memories_of_presentations():
     counted = replace(counted, perturbation=replace(counted.perturbation, code=WalshCode()))
     assert "vectors" not in {memory.name for memory in memories(counted)}
     assert not {"sums", "kept", "signs"} & {memory.name for memory in memories(small(kind=Kind.WEIGHT))}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_memories_of_networks_with_state_are_all_there(seed):
+    spec = random_series(random.Random(f"memories {seed}"), max_frames=4)
+    spec = replace(spec, hardware=replace(spec.hardware, single_port=bool(seed % 2)))
+    bits = sum(memory.count * memory.bits for memory in memories(spec) if not memory.fixed)
+    found = activations(spec)
+    bits += sum(
+        len(stored_table(spec, each)) * (spec.formats.activation.width - is_halved(spec, each)) for each in set(found) if each.tabulated
+    )
+    assert bits == memory_bits(spec) + 8 * RING_BYTES
+
+
+def test_shipped_networks_with_state_fit_a_up5k_with_their_serial_link():
+    """Of its 30 block memories; a network with state stores half of a table of tanh, and G of one group."""
+    for name, large in (("vowels", 4), ("digits_rows", 4), ("digits_lif", 0)):
+        spec = load(name).spec
+        assert on_blocks(spec, UP5K) <= UP5K.capacity.bram, name
+        assert predicted(spec, UP5K).spram == large
+        check_memory(spec, UP5K)
+    vowels = {memory.name: (memory.depth, memory.width, memory.reads) for memory in memories(load("vowels").spec)}
+    assert vowels["group_sums"] == (1 + 12 + 32, 4 * 24, 1)
+    assert vowels["samples"] == (2 * (1 + 29 * 12 + 9), 11, 1)
+    assert vowels["tanh_table"][0] == 512
 
 
 @pytest.mark.parametrize(

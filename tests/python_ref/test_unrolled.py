@@ -13,6 +13,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, MachineKind
 from python_ref.spec.error import DesignError
 from python_ref.spec.events import event_fields
+from python_ref.spec.hardware import Hardware
 from python_ref.spec.layers import DENSE, Leaky, Lif
 from python_ref.spec.network import Network, Readout
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -42,6 +43,18 @@ def test_numbers_of_evaluations_and_quantities_by_hand() -> None:
     words = np.arange(16)
     assert [unrolled.length_of(np.array([length, *words[1:]])) for length in (0, 1, 5, 6)] == [5, 1, 5, 5]
     assert unrolled.frame_of(words, 2).tolist() == [7, 8, 9]
+
+
+def test_quantities_group_by_group_by_hand() -> None:
+    """Of two lanes: the segments of neurons 0 and 1, of 2 and 3, of 4 and 5, and then the tail; a short sample has no last segment."""
+    framed = [0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15, 4, 5, 10, 11, 16, 17]
+    assert SPEC.unrolled.group_by_group(2).tolist() == [*framed, *range(18, 25)]
+    assert SPEC.unrolled.group_by_group(3).tolist()[:12] == [0, 1, 2, 6, 7, 8, 12, 13, 14, 3, 9, 15]
+    assert SPEC.shown_errors(5).tolist() == list(range(25))
+    by_group = replace(SPEC, hardware=Hardware(2, gradient_memory=False))
+    assert by_group.sums_by_group and not by_group.direct_update
+    assert by_group.shown_errors(5).tolist() == [*framed, *range(18, 25)]
+    assert by_group.shown_errors(3).tolist() == [each for each in [*framed, *range(18, 25)] if not 12 <= each < 18]
 
 
 @given(st.integers(0, 2**32))

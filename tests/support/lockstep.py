@@ -456,6 +456,21 @@ def _evaluations(spec: DesignSpec, history: list[ShownStep]) -> dict[str, list[i
     return found
 
 
+def _errors_in_order(spec: DesignSpec, shown: ShownStep) -> np.ndarray:
+    """Errors of the quantities that a sample has, in the order in which the core casts them: quantity by quantity, or without a memory
+    for G, which lasts for a group of neurons then, group by group."""
+    if spec.hardware.gradient_memory is not False:
+        return _correlated(spec, shown, "error")
+    unrolled, sizes, found, first = spec.unrolled, spec.network.sizes[1:], [], 0
+    for layer, size in enumerate(sizes):
+        for begin in range(0, size, spec.hardware.lanes):
+            group = [first + each for each in range(begin, min(size, begin + spec.hardware.lanes))]
+            segments = range(-(-shown.length // unrolled.hold)) if layer < spec.network.framed else [unrolled.segments - 1]
+            found += [segment * unrolled.framed_neurons + neuron for segment in segments for neuron in group]
+        first += size
+    return shown.observed["error"][found]
+
+
 def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dict[str, np.ndarray]]:
     """The events, by event and field, that a core must show for the history of a :class:`Lockstep`, as :func:`fields_of` gives them."""
     layout, lanes = spec.layout, spec.hardware.lanes
@@ -486,7 +501,7 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
             found["neuron"] = _by_bank(found["neuron"])
         for name in ("sign", "error_sum"):
             found["correlation"][name] = rows([value for shown in history for value in _correlated(spec, shown, name).tolist()], 1)
-        errors = [_correlated(spec, shown, "error") if spec.series else shown.observed["error"] for shown in history if shown.ends]
+        errors = [_errors_in_order(spec, shown) if spec.series else shown.observed["error"] for shown in history if shown.ends]
         found["error"]["error"] = rows([value for each in errors for value in each.tolist()], 1)
     else:
         found["word"]["broadcast"] = rows([observed["broadcast"] for observed in every], 1)

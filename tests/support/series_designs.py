@@ -58,7 +58,7 @@ def random_series(rng: random.Random, *, max_frames: int = 6, max_size: int = 5,
                 network=replace(base.network, kinds=tuple(kinds), frames=frames, held=held, readout=readout),
                 perturbation=replace(base.perturbation, hold=hold, segments=segments),
                 formats=formats,
-                hardware=replace(base.hardware, gradient_memory=rng.choice((None, True))),
+                hardware=replace(base.hardware, gradient_memory=rng.choice((None, True, False))),
             )
         except DesignError:  # most are an amplitude below the last place of a state
             continue

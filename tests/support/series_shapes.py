@@ -32,6 +32,8 @@ def series_design(
     hidden: Activation = Activation.TANH,
     output: Activation = Activation.IDENTITY,
     name: str = "series",
+    gradient_memory: bool | None = None,
+    single_port: bool = False,
     **formats: Any,
 ) -> DesignSpec:
     """A small network with state; ``periods`` are τ_p, τ_x and τ_θ."""
@@ -44,7 +46,7 @@ def series_design(
         Schedule(((0, -5),), *periods, difference),
         Sgd() if optimizer is None else optimizer,
         Formats(**chosen),
-        Hardware(lanes),
+        Hardware(lanes, gradient_memory, single_port=single_port),
     )
 
 
@@ -72,8 +74,17 @@ SERIES_SHAPES = {
         state_cast=Cast(Rounding.FLOOR, Overflow.WRAP),
         activation=Fixed(False, 2, 6),
     ),
+    "by-group": series_design(gradient_memory=False, single_port=True),
+    "single-port": series_design((2, 3), (Leaky(1),), 3, single_port=True, two_sided=True),
+    "by-group-last": series_design((2, 5), (Leaky(1),), 3, gradient_memory=False, hold=2),
+    "by-group-long-tail": series_design((2, 3, 3, 5, 2), (DENSE, _LIF2, DENSE, DENSE), 3, gradient_memory=False, optimizer=Momentum(2)),
+    "by-group-one-lane": series_design((1, 2, 1), (Lif(1), DENSE), 4, held=True, lanes=1, gradient_memory=False, two_sided=True),
+    "by-group-pipelined": series_design((2, 10, 2), (Leaky(1), DENSE), 2, lanes=9, gradient_memory=False, periods=(1, 2, 2)),
+    "by-group-stochastic": series_design(
+        (2, 4, 3), (Leaky(1), Lif(1)), 3, lanes=3, gradient_memory=False, weight_cast=Cast(Rounding.STOCHASTIC), readout=Readout.SUM
+    ),
 }
 """Designs by name."""
 
-QUICK_SHAPES = ("leaky", "two-lif", "no-tail", "held-signs")
+QUICK_SHAPES = ("leaky", "two-lif", "no-tail", "held-signs", "by-group")
 """Names of those that the ordinary tests run."""

@@ -124,6 +124,12 @@ PLANTED = {
     ),
     "at the threshold": (series_design((2, 3), (Lif(2),), readout=Readout.SUM, state=Fixed(True, 3, 8), periods=(1, 2, 2)), 0),
     "held": (series_design(held=True, periods=(1, 2, 2)), 0.25),
+    "steep": (series_design(periods=(1, 2, 2)), 3),  # so that neurons have negative pre-activations
+    "by group": (
+        series_design((2, 3, 3, 2), (DENSE, Leaky(1), DENSE), periods=(1, 2, 2), hold=2, gradient_memory=False, single_port=True),
+        0.25,
+    ),
+    "a sum for a tail": (series_design((2, 3, 2), (Leaky(1), DENSE), readout=Readout.SUM, periods=(1, 2, 2)), 0.25),
     "stochastic": (  # a frame has fewer slots than an update has words
         series_design(
             (1, 1, 20, 1), (Lif(1), DENSE, DENSE), lanes=8, periods=(1, 1, 2), weight_cast=Cast(Rounding.STOCHASTIC), hidden=Activation.RELU
@@ -170,6 +176,17 @@ FAULTS = (
     ),
     _fault("parameters of the next frame", "array:SeriesArray._parameter_read", "slot_layout(self.spec)(ahead)", "_"),
     _fault("E goes on from presentation to presentation", "errors:SeriesErrorUnit._sum", "Mux(fresh, 0, old)", "old"),
+    _fault("G goes on from group to group", "array:SeriesArray._sum_by_group", "Mux(begins, 0, ", "Mux(0, 0, ", "by group"),
+    _fault("the parameters of the next group", "array:SeriesArray._address", "& ~ahead.initial", "& ahead.initial", "by group"),
+    _fault(
+        "the errors of the next group", "errors:SeriesErrorUnit._stay_in_group", "neuron.eq(first)", "neuron.eq(neuron + 1)", "by group"
+    ),
+    _fault("a group has one frame", "sequencer:SeriesSequencer._stay_in_group", "~frames.o.last),", "0),", "by group"),
+    _fault("a half of E reads and writes", "errors:SeriesErrorUnit._store", "delay=self._write_delay", "delay=0", "by group"),
+    _fault("a target is read among the inputs", "operands:SeriesOperands._samples", "words + targets.addr", "targets.addr"),
+    _fault("signs of the stream are summed", "core:SeriesCore._connect_errors", "signs.sweeps.eq(errors.busy)", "signs.sweeps.eq(0)"),
+    Fault("tanh of magnitudes", "activation:ActivationUnit._of_magnitude", "-read.data, read.data)", "read.data, read.data)", "steep"),
+    _fault("a sum is read by the tail alone", "readout:ReadoutSums.elaborate", "self.coming.valid &", "0 &", "a sum for a tail"),
     _fault("rounding words end with a frame", "array:SeriesNoise._begins", " & slot.initial", "", "stochastic"),
 )
 """Faults that some presentations show."""
