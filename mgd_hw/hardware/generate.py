@@ -139,8 +139,7 @@ def generate(
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
     headers : bool
-        Whether PeakRDL writes a C header, a page and an IP-XACT component of the registers behind the bus as well, and mgd-hw a C
-        header that sets up the core.
+        Whether C headers, a page and an IP-XACT component of the registers behind the bus are written as well; it needs PeakRDL.
     clock : float or None
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None

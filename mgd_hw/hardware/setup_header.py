@@ -67,7 +67,7 @@ def setup_header(spec: DesignSpec, bus: Bus, parameters: np.ndarray) -> str:
     spec : DesignSpec
         The design of the core.
     bus : Bus
-        Its bus.
+        Bus that the core is behind, by which its module and these names are called.
     parameters : array of int, shape (P,)
         Raw parameters from which the run starts.
     """

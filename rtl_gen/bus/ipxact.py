@@ -71,7 +71,7 @@ def completed_component(text: str, spec: DesignSpec, bus: Bus, samples: SampleSo
     spec : DesignSpec
         The design of the core.
     bus : Bus
-        Bus of the processor.
+        Bus that the core is behind, whose bus definition the component names.
     samples : SampleSource
         Where samples come from.
     """
