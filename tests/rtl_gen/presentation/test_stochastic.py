@@ -110,7 +110,9 @@ class SceneOfParts(Scene):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["parts", pytest.param("parts-two-sided", marks=LONG)])
 def test_probes_of_parts_may_be_interrupted(name):
-    scene, opened = SceneOfParts(name, spec=STOCHASTIC_SHAPES[name]), []
+    spec = STOCHASTIC_SHAPES[name]
+    periods = {f"{each}_period": 3 * getattr(spec.schedule, f"{each}_period") for each in ("sample", "update")}
+    scene, opened = SceneOfParts(name, spec=replace(spec, schedule=replace(spec.schedule, **periods))), []
 
     async def scenario(bench):
         for delay, action in zip(range(40, 400, 29), cycle((None, "check", "load", None, "infer", "restart")), strict=False):
