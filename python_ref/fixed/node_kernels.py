@@ -124,6 +124,34 @@ def _align(plan, y, outputs):
 
 
 @_compiled
+def _cost(plan, y, outputs, target):
+    """Return C of a pass; ``outputs`` is a buffer."""
+    if plan.output_up == 0:
+        return cost_of(y, target)
+    _align(plan, y, outputs)
+    return cost_of(outputs, target)
+
+
+@_compiled
+def _judge(plan, y, outputs, target, counters):
+    """Return 1 or 0 for a right or wrong answer, and count it if it is right; ``outputs`` is a buffer."""
+    _align(plan, y, outputs)
+    return judge(plan.one, outputs, target, counters)
+
+
+@_compiled
+def _sum_errors(net, plan, part, s, y, factor, change, error_sum):
+    """Correlate the change of the cost at each neuron of a part; ``factor`` receives what it is multiplied with in a random network."""
+    if plan.random:
+        _factors(net, part, s, y[1], y[2 if plan.two_sided else 0], factor)
+        for j in range(part.begin, part.end):
+            error_sum[j] += factor[j] * change
+    else:
+        for j in range(part.begin, part.end):
+            error_sum[j] += s[j] * change
+
+
+@_compiled
 def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all, nobody, chance):
     """Compute the unperturbed pass (direction 0) or a probe of a part, which starts from the kept z of the part's first layer.
 
@@ -204,6 +232,17 @@ def narrow_errors(cast, error_sum, exponent, error):
         value = round_value(error_sum[j], cast.dropped - exponent, cast.rounding, 0)
         outside += is_outside(value, cast)
         error[j] = fit(value, cast)
+    return outside
+
+
+@_compiled
+def _narrow_layers(net, plan, exponent, error_sum, error):
+    """Compute the errors of all layers, each with its offset to the exponent; return the number of values out of range."""
+    outside = 0
+    for number in range(net.layers.size):
+        first, after = net.layers[number].neuron_at, net.layers[number].neuron_at + net.layers[number].n_out
+        e = exponent + net.noise[number].error_offset
+        outside += narrow_errors(plan.error, error_sum[first:after], e, error[first:after])
     return outside
 
 
@@ -430,26 +469,13 @@ def run_probes(
             else:
                 own = z[number], y[number]
                 counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, own[0], own[1], nobody, chance)
-            if plan.output_up:
-                _align(plan, y[number], outputs)
-                in_force[number] = cost_of(outputs, target)
-            else:
-                in_force[number] = cost_of(y[number], target)
+            in_force[number] = _cost(plan, y[number], outputs, target)
             if signing:
                 behind = _first_behind(net, j)
                 registers[0] = _sign_pass(plan, registers[0], number, part.begin, j, behind, z[number], y[number], in_force[number])
-        judged[step] = -1
-        if new:
-            _align(plan, y_kept, outputs)
-            judged[step] = judge(plan.one, outputs, target, counters)
+        judged[step] = _judge(plan, y_kept, outputs, target, counters) if new else -1
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
-        if plan.random:
-            _factors(net, part, s, y[1], y[2 if plan.two_sided else 0], factor)
-            for j in range(part.begin, part.end):
-                error_sum[j] += factor[j] * change
-        else:
-            for j in range(part.begin, part.end):
-                error_sum[j] += s[j] * change
+        _sum_errors(net, plan, part, s, y, factor, change, error_sum)
         turn[0] += 1
         copy(costs[step], in_force)
         changes[step] = change
@@ -460,10 +486,7 @@ def run_probes(
         updating = n % plan.tau_t == 0
         ends = updating or n % plan.tau_x == 0
         if ends:
-            for number in range(net.layers.size):
-                first, after = net.layers[number].neuron_at, net.layers[number].neuron_at + net.layers[number].n_out
-                e = exponent + net.noise[number].error_offset
-                counters[_ERROR] += narrow_errors(plan.error, error_sum[first:after], e, error[first:after])
+            counters[_ERROR] += _narrow_layers(net, plan, exponent, error_sum, error)
             position = updates * plan.update_words * plan.word_bits
             _learn(net, plan, rule, theta, gradient, state, error, x, y_kept, updating, packed, position, counters, room)
             if signing:

@@ -24,7 +24,7 @@ class Stochastic(Dense):
     n_out, activation
         See :class:`~python_ref.floating.layers.Dense`; the activation lies between 0 and 1.
     draws : int
-        N, positive.
+        Number N of thresholds that an activation is compared with, positive.
     """
 
     draws: int = 1
