@@ -90,7 +90,7 @@ class _Presentation:
         outputs, base = net.trace(theta, x)
         self._base: Any = base
         self.cost, self.correct = float(self._objective.costs(outputs, target)[0]), bool(correct(outputs, target)[0])
-        self._sum: np.ndarray | float = 0.0
+        self._sum: np.ndarray = np.zeros(())
 
     def probe(self, rows: np.ndarray) -> int:
         """Measure the cost with each row of signs, and correlate; return the number of passes."""

@@ -239,8 +239,8 @@ class Series:
             y, states = np.empty(shape, kind), np.empty((stop + 1, *shape[1:]) if layer.stateful else (stop + 1, 0, 0), kind)
             states[0] = 0
             steps.append(_Step(layer, below, back, drive, y, states, list(y), list(states), *np.empty((2, *shape[1:]), kind)))
+        x = np.empty(0)  # layer 0 takes none: its products are in what drives it
         for t in range(stop):
-            x = None
             for step in steps:
                 z = step.drive[t]
                 if step.below is not None:
@@ -349,7 +349,7 @@ class _Step(NamedTuple):
     Attributes
     ----------
     layer : FramedLayer
-        The layer.
+        Layer that every frame passes through, in the order of the network.
     below, back : array, shape (n_out, k), or None
         Weights of the outputs of the layer before, and of its own states, if there are such.
     drive : list of arrays, shape (n_out, B)
@@ -374,7 +374,7 @@ class _Step(NamedTuple):
     more: np.ndarray
 
 
-def _plus(weights: np.ndarray, x: np.ndarray | None, z: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _plus(weights: np.ndarray, x: np.ndarray, z: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Return W·x + z, in ``out``, which is not z."""
     np.matmul(weights, x, out=out)
     out += z
