@@ -418,7 +418,7 @@ USES: dict[str, Callable[[DesignSpec], Any]] = {
 @pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_codes.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], code: Any) -> None:
-    online._sign_block.cache_clear()  # another test may have drawn signs of this code while a table had it
+    online.sign_block.cache_clear()  # another test may have drawn signs of this code while a table had it
     with refused("python_ref.spec.perturbation.CODES"):
         use(with_code(code))
 

@@ -161,22 +161,19 @@ def _probes(design: Design, raw: np.ndarray, data: Data) -> tuple[float, float]:
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
-    spec, changes, there, gone = design.spec, list[np.ndarray](), 0, 0
+    spec, changes, seen, there, gone = design.spec, list[np.ndarray](), 0, 0, 0
 
     def observe(block: dict[str, np.ndarray]) -> None:
-        nonlocal there, gone
+        nonlocal seen, there, gone
         changes.append(block["cost_change"][:, 0])
-        ends = np.array([spec.schedule.begins(n + 1) for n in range(done, done + len(changes[-1]))])
+        ends = np.array([spec.schedule.begins(n + 1) for n in range(seen, seen + len(changes[-1]))])
         measured = block["error_sum"][ends] != 0
         there, gone = there + int(measured.sum()), gone + int((measured & (block["error"][ends] == 0)).sum())
+        seen += len(changes[-1])
 
-    state, done = initial_state(spec, raw), 0
     steps = min(SAMPLES * spec.longest_presentation, 4 * STEPS)
     inputs, targets = quantise(spec, data.train)
-    while done < steps:
-        more = min(256, steps - done)
-        state = train(spec, state, inputs, targets, data.order, more, record_every=done + more, observe=observe).state
-        done += more
+    train(spec, initial_state(spec, raw), inputs, targets, data.order, steps, record_every=steps, observe=observe)
     return float(np.mean(np.concatenate(changes) == 0)), gone / there if there else 0.0
 
 

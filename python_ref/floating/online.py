@@ -28,7 +28,7 @@ from python_ref.spec.layers import DENSE
 from python_ref.spec.optimizer import Optimizer
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["Result", "block_length", "has_rule", "signs", "supports", "train"]
+__all__ = ["Result", "block_length", "has_rule", "sign_block", "signs", "supports", "train"]
 
 BLOCK_VALUES = 1 << 18
 """Approximate number of signs that are drawn at once."""
@@ -114,7 +114,7 @@ def block_length(spec: DesignSpec) -> int:
 
 
 @lru_cache(maxsize=2)
-def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
+def sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
     """Return a block of sign vectors, starting at p = ``block`` times :func:`block_length`.
 
     Returns
@@ -147,7 +147,7 @@ def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
 def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
     """Return sign vector number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order."""
     block, row = divmod(p, block_length(spec))
-    found = _sign_block(spec, seed, block)[row]
+    found = sign_block(spec, seed, block)[row]
     return found if spec.node else _canonical(found, _storage_order(spec))
 
 
@@ -155,7 +155,7 @@ def _signs_from(spec: DesignSpec, seed: int, n: int, stop: int) -> np.ndarray:
     """Return the signs of steps n … stop − 1 of one block, a row per sign vector, or a row per step where parts take turns."""
     steps, tau_p, parts = np.arange(n, stop), spec.schedule.perturbation_period, spec.round.parts
     number, place = divmod(n, block_length(spec) * tau_p)
-    block = _sign_block(spec, seed, number)[place // tau_p :]
+    block = sign_block(spec, seed, number)[place // tau_p :]
     if not spec.in_parts:
         return block
     masks = np.stack([part.within(np.ones(spec.quantities)) for part in parts])

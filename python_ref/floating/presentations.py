@@ -20,24 +20,50 @@ from python_ref.datasets import SampleOrder
 from python_ref.floating import online
 from python_ref.floating.objectives import SquaredError, correct
 from python_ref.floating.of_design import decay, evaluate, network, rule
-from python_ref.floating.online import Result, signs
+from python_ref.floating.online import Result, block_length, sign_block
 from python_ref.floating.passes import NodePass
 from python_ref.floating.stochastic import Random
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["signs_of_steps", "train", "trainer"]
+__all__ = ["SignsOfSteps", "train", "trainer"]
 
 CHUNK_VALUES = 1 << 22
 """Approximate number of signs that pass through the network at once."""
 
 
-def signs_of_steps(spec: DesignSpec, seed: int, n: int, stop: int) -> np.ndarray:
-    """Return the signs of steps n … stop − 1 (float64, shape (stop − n, quantities)), which are 0 outside the part of a step."""
-    period, rows = spec.schedule.perturbation_period, []
-    for step in range(n, stop):
-        row = signs(spec, seed, step // period)
-        rows.append(spec.round.part_at(step).within(row) if spec.in_parts else row)
-    return np.stack(rows)
+class SignsOfSteps:
+    """Signs of the steps of a design, of which it keeps the block that was asked for last.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design, of node perturbation.
+    seed : int
+        Seed of random signs.
+    """
+
+    def __init__(self, spec: DesignSpec, seed: int) -> None:
+        self._spec, self._seed = spec, seed
+        self._period, self._length = spec.schedule.perturbation_period, block_length(spec)
+        self._number, self._block = 0, sign_block(spec, seed, 0)
+        self._masks = [part.within(np.ones(spec.quantities)) for part in spec.round.parts] if spec.in_parts else []
+
+    def rows(self, n: int, stop: int) -> np.ndarray:
+        """Return the signs of steps n … stop − 1 (float64, shape (stop − n, quantities)), which are 0 outside the part of a step."""
+        vectors, found, at = np.arange(n, stop) // self._period, list[np.ndarray](), 0
+        while at < len(vectors):
+            number = int(vectors[at]) // self._length
+            if number != self._number:
+                self._number, self._block = number, sign_block(self._spec, self._seed, number)
+            upto = int(np.searchsorted(vectors, (number + 1) * self._length))
+            first, last = int(vectors[at]) - number * self._length, int(vectors[upto - 1]) - number * self._length
+            found.append(self._block[first : last + 1] if self._period == 1 else self._block[vectors[at:upto] - number * self._length])
+            at = upto
+        rows = found[0] if len(found) == 1 else np.concatenate(found)
+        if self._masks:
+            order = np.array(self._spec.round.order)[np.arange(n, stop) % self._spec.round.probes]
+            rows = rows * np.stack(self._masks)[order]
+        return rows
 
 
 def trainer(spec: DesignSpec) -> Callable[..., Result]:
@@ -50,25 +76,23 @@ class _Presentation:
 
     Parameters
     ----------
-    spec : DesignSpec
-        Design, of node perturbation.
     net : NodePass
-        Its network, the same one in a whole run.
+        Network of the design, the same one in a whole run.
+    sides, delta : tuple of float, float
+        Signs of the passes of a difference, and the amplitude Δ.
     theta : array of float64, shape (P,)
         Parameters θ in canonical order.
     x, target : arrays of float64, shapes (1, n_in) and (1, n_out)
         Inputs and targets of the sample that all probes of the presentation measure.
     """
 
-    def __init__(self, spec: DesignSpec, net: NodePass, theta: np.ndarray, x: np.ndarray, target: np.ndarray) -> None:
-        self._net = net
+    def __init__(self, net: NodePass, sides: tuple[float, ...], delta: float, theta: np.ndarray, x: np.ndarray, target: np.ndarray) -> None:
+        self._net, self._sides, self._delta, self._objective = net, sides, delta, SquaredError()
         self._theta, self._x, self._target = theta, x, target
-        self._sides = (1.0, -1.0) if spec.two_sided else (1.0,)
-        self._delta, self._objective = 2.0**spec.perturbation.amplitude_log2, SquaredError()
         outputs, base = self._unperturbed()
         self._base: Any = base
         self.cost, self.correct = float(self._objective.costs(outputs, target)[0]), bool(correct(outputs, target)[0])
-        self._sum = np.zeros(spec.quantities)
+        self._sum: np.ndarray = np.zeros(())
 
     def _unperturbed(self) -> tuple[np.ndarray, Any]:
         return self._net.trace(self._theta, self._x)
@@ -80,7 +104,7 @@ class _Presentation:
             outputs, _ = self._net.trace(self._theta, self._x, side * self._delta * rows, self._base)
             measured.append(self._objective.costs(outputs, self._target))
         change = measured[0] - (measured[1] if len(measured) == 2 else self.cost)
-        self._sum += rows.T @ change
+        self._sum = self._sum + change @ rows
         return len(measured) * len(rows)
 
     def gradient(self) -> np.ndarray:
@@ -108,7 +132,7 @@ class _RandomPresentation(_Presentation):
         two_sided = len(measured) == 2
         change = measured[0] - (measured[1] if two_sided else self.cost)
         own = np.where(which, counts[1] - counts[2 if two_sided else 0], 0.0) * (len(measured) * self._delta / 2)
-        self._sum += np.where(stochastic[:, None], own, rows.T) @ change
+        self._sum = self._sum + np.where(stochastic[:, None], own, rows.T) @ change
         return len(measured) * len(rows)
 
 
@@ -137,6 +161,8 @@ def train(
     schedule, learned, factor = spec.schedule, rule(spec.optimizer, 2.0 ** spec.schedule.rate_at(0)), decay(spec)
     seed = spec.perturbation.seed if seed is None else seed
     periods = (schedule.sample_period, schedule.update_period, record_every or max(1, steps // 50), max(1, CHUNK_VALUES // spec.quantities))
+    signs, delta = SignsOfSteps(spec, seed), 2.0**spec.perturbation.amplitude_log2
+    sides = (1.0, -1.0) if spec.two_sided else (1.0,)
     theta = np.array(parameters, dtype=np.float64)
     gradient, memory, rows = np.zeros_like(theta), learned.initial(theta), list[tuple[float, ...]]()
     n = updates = evaluations = judged = right = 0
@@ -147,12 +173,12 @@ def train(
     while n < steps:
         if presented is None:
             row = order.indices(n // periods[0], 1)
-            presented = begin(spec, net, theta, inputs[row].astype(np.float64), targets[row].astype(np.float64))
+            presented = begin(net, sides, delta, theta, inputs[row].astype(np.float64), targets[row].astype(np.float64))
             evaluations += 1
             if n % periods[0] == 0:
                 judged, right, cost = judged + 1, right + presented.correct, cost + presented.cost
         stop = min(steps, *((n // period + 1) * period for period in periods))
-        evaluations += presented.probe(signs_of_steps(spec, seed, n, stop))
+        evaluations += presented.probe(signs.rows(n, stop))
         n = stop
         if n % periods[0] == 0 or n % periods[1] == 0:
             gradient += presented.gradient() * factor.at(n - 1)

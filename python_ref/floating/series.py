@@ -7,7 +7,7 @@ segment of so many frames. Quantities count segment by segment, in each the fram
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,37 +15,56 @@ from typing import NamedTuple
 import numpy as np
 
 from python_ref.floating.passes import Block, of_all_nodes, total
-from python_ref.floating.stateful import Evaluation, FramedLayer
+from python_ref.floating.stateful import FramedLayer
 
 __all__ = ["Series", "Unrolled"]
 
+COLUMNS = 64
+"""Samples that are evaluated at once: more leave the cache, and their products are so large that BLAS starts threads for each of them."""
+
 
 class _Record(NamedTuple):
-    """Evaluation of a layer: its operands (shape (k, B)), and its values."""
+    """Values of a layer in all frames (shapes (T', n_out, B)): f(z) or spikes, and states, of which the first is that before frame 0."""
 
-    operands: np.ndarray
-    made: Evaluation
+    y: np.ndarray
+    states: np.ndarray
 
 
 class Unrolled(NamedTuple):
-    """Values of a pass over the frames of a batch.
+    """Values of a pass over the frames of a batch, of which the longest sample has T'.
 
     Attributes
     ----------
-    frames : list of lists of records
-        Evaluations of the framed layers, by frame and layer.
-    tail : list of records
-        Evaluations of the layers of the tail.
-    fed : list of arrays, shape (n_out, B)
-        What the inputs of each frame contribute to the pre-activations of layer 0.
-    active : array of bool, shape (T, B), or None
-        Which frames each sample has; None if every sample has all.
+    inputs : array, shape (T', n_in, B), or (1, n_in, B) if the inputs are held
+        Inputs of each frame.
+    fed : array, shape (T', n_out, B), or (1, n_out, B) if the inputs are held
+        W·x + b of layer 0, without its own outputs.
+    frames : list of records
+        Values of each framed layer.
+    read : array, shape (n_out, B)
+        What the tail receives.
+    tail : list of arrays, shape (n_out, B)
+        Outputs of each layer of the tail.
+    lengths : array of int64, shape (B,), or None
+        Number of frames of each sample; None if it is T' for all.
     """
 
-    frames: list[list[_Record]]
-    tail: list[_Record]
-    fed: list[np.ndarray]
-    active: np.ndarray | None
+    inputs: np.ndarray
+    fed: np.ndarray
+    frames: list[_Record]
+    read: np.ndarray
+    tail: list[np.ndarray]
+    lengths: np.ndarray | None
+
+    @property
+    def stop(self) -> int:
+        """T'."""
+        return len(self.frames[0].y)
+
+    @property
+    def active(self) -> np.ndarray | None:
+        """Which frames each sample has (bool, shape (T', B)); None if each has all."""
+        return None if self.lengths is None else np.arange(self.stop)[:, None] < self.lengths
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,11 @@ class Series:
     def framed(self) -> int:
         """Number of layers that are evaluated in every frame."""
         return max(number for number, layer in enumerate(self.layers, 1) if layer.stateful)
+
+    @cached_property
+    def _framed_neurons(self) -> int:
+        """Number of neurons of the framed layers."""
+        return sum(layer.n_out for layer in self.layers[: self.framed])
 
     @cached_property
     def segments(self) -> int:
@@ -156,23 +180,23 @@ class Series:
             first += block.size
         return found
 
-    def _by_frame(self, inputs: np.ndarray, kind: np.dtype) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """Return the inputs of each frame (shape (n_in, B)), and which frames each sample has."""
-        given = np.asarray(inputs, dtype=kind).T
+    def _by_frame(self, inputs: np.ndarray, kind: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the inputs of each frame (shape (T', n_in, B), or (1, n_in, B)), and the lengths of the samples unless all are T'."""
+        given = np.asarray(inputs, dtype=kind)
         if self.held:
-            return [np.ascontiguousarray(given)] * self.frames, None
-        active = None
-        if len(given) == 1 + self.frames * self.inputs:
-            lengths = given[0].astype(np.int64)
-            lengths = np.where((lengths >= 1) & (lengths <= self.frames), lengths, self.frames)
-            if (lengths < self.frames).any():
-                active = np.arange(self.frames)[:, None] < lengths
-            given = given[1:]
-        return list(np.ascontiguousarray(given).reshape(self.frames, self.inputs, -1)), active
+            return np.ascontiguousarray(given.T)[None], None
+        stop, lengths = self.frames, None
+        if given.shape[1] == 1 + self.frames * self.inputs:
+            each = given[:, 0].astype(np.int64)
+            each = np.where((each >= 1) & (each <= self.frames), each, self.frames)
+            stop, given = int(each.max()), given[:, 1:]
+            lengths = None if (each == stop).all() else each
+        return np.ascontiguousarray(given[:, : stop * self.inputs].T).reshape(stop, self.inputs, -1), lengths
 
     def forward(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """Return the outputs (shape (B, n_out)) of a batch (shape (B, T·n_in), (B, 1 + T·n_in), or (B, n_in) if the inputs are held)."""
-        return self.trace(theta, inputs)[0]
+        parts = [inputs[first : first + COLUMNS] for first in range(0, len(inputs), COLUMNS)]
+        return np.concatenate([self.trace(theta, part)[0] for part in parts]) if len(parts) > 1 else self.trace(theta, inputs)[0]
 
     def trace(
         self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: Unrolled | None = None
@@ -180,84 +204,103 @@ class Series:
         """Return the outputs and the values of the pass; see :class:`~python_ref.floating.passes.NodePass`."""
         weights, moved = self._weights(theta), None if shift is None else of_all_nodes(shift, self.n_nodes).T
         if base is not None:
-            fed, active = base.fed, base.active
-            frames = [records[0].operands[: self.inputs] for records in base.frames]
+            given, fed, lengths, stop = base.inputs, base.fed, base.lengths, base.stop
         else:
-            frames, active = self._by_frame(inputs, theta.dtype)
-            fed = self._fed(weights[0], frames)
-        batch = frames[0].shape[1] if moved is None else moved.shape[1]
-        states = [np.zeros((layer.n_out, batch), theta.dtype) for layer in self.layers]
-        made, read = list[list[_Record]](), np.zeros((self.layers[self.framed - 1].n_out, batch), theta.dtype)
-        for t, x in enumerate(frames):
-            records, at = list[_Record](), t // self.hold * sum(layer.n_out for layer in self.layers[: self.framed])
-            for number in range(self.framed):
-                record = self._evaluate(number, weights[number], x, states[number], moved, at, fed[t] if number == 0 else None)
-                at += self.layers[number].n_out
-                states[number], x = record.made.state, record.made.output
-                records.append(record)
-            made.append(records)
-            read = self._read(read, x, None if active is None else active[t])
-        tail, at = list[_Record](), self.n_nodes - sum(layer.n_out for layer in self.layers[self.framed :])
-        for number in range(self.framed, len(self.layers)):
-            tail.append(self._evaluate(number, weights[number], read, states[number], moved, at, None))
-            at += self.layers[number].n_out
-            read = tail[-1].made.output
-        return read.T, Unrolled(made, tail, fed, active)
+            given, lengths = self._by_frame(inputs, theta.dtype)
+            fed = weights[0][:, 1 : 1 + self.inputs] @ given + weights[0][:, :1]
+            stop = self.frames if self.held else len(given)
+        batch = given.shape[2] if moved is None else moved.shape[1]
+        frames = self._frames(weights, fed, moved, stop, batch)
+        last = self.layers[self.framed - 1].output(frames[-1].y, frames[-1].states[1:])
+        found = read = self._read(last, lengths)
+        tail, at = list[np.ndarray](), self.segments * self._framed_neurons
+        for layer, rows in zip(self.layers[self.framed :], weights[self.framed :], strict=True):
+            z, y = rows[:, 1:] @ found + rows[:, :1], np.empty((layer.n_out, batch), theta.dtype)
+            if moved is not None:
+                z += moved[at : at + layer.n_out]
+            layer.evaluate(z, y[:0], y, y[:0])
+            tail.append(y)
+            found, at = y, at + layer.n_out
+        return found.T, Unrolled(given, fed, frames, read, tail, lengths)
 
-    def _fed(self, weights: np.ndarray, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return W·x + b of layer 0 for each frame, without its own outputs."""
-        bias, own = weights[:, :1], weights[:, 1 : 1 + self.inputs]
-        return [bias + own @ frames[0]] * self.frames if self.held else [bias + own @ x for x in frames]
+    def _frames(self, weights: list[np.ndarray], fed: np.ndarray, moved: np.ndarray | None, stop: int, batch: int) -> list[_Record]:
+        """Evaluate the framed layers in ``stop`` frames, with the quantities ``moved`` (shape (N, B)); ``fed`` is W·x + b of layer 0.
 
-    def _evaluate(
-        self, number: int, weights: np.ndarray, x: np.ndarray, state: np.ndarray, moved: np.ndarray | None, at: int, fed: np.ndarray | None
-    ) -> _Record:
-        """Evaluate a layer, whose quantities begin at ``at``; ``fed`` is what its inputs contribute, if it is known."""
-        layer, n_in = self.layers[number], len(x)
-        if fed is None:
-            fed = weights[:, :1] + weights[:, 1 : 1 + n_in] @ x
-        z = fed + weights[:, 1 + n_in :] @ state if layer.recurrent else fed
-        if moved is not None:
-            z = z + moved[at : at + layer.n_out]
-        operands = x
-        if layer.recurrent:
-            wide = np.broadcast_to(x, (n_in, state.shape[1])) if x.shape[1] != state.shape[1] else x
-            operands = np.concatenate((wide, state))
-        return _Record(operands, layer.evaluate(z, state))
+        The loop over the frames is what a pass takes longest for, so it computes in place, for all perturbations at once.
+        """
+        steps = list[_Step]()
+        for number, layer in enumerate(self.layers[: self.framed]):
+            rows, n_in = weights[number], weights[number].shape[1] - 1 - layer.recurrent * layer.n_out
+            own = None if moved is None else self._by_segment(moved, number)
+            drive = self._by_frames(fed if number == 0 else rows[None, :, :1], own, stop)
+            below = None if number == 0 else np.ascontiguousarray(rows[:, 1 : 1 + n_in])
+            back = np.ascontiguousarray(rows[:, 1 + n_in :]) if layer.recurrent else None
+            shape, kind = (stop, layer.n_out, batch), rows.dtype
+            y, states = np.empty(shape, kind), np.empty((stop + 1, *shape[1:]) if layer.stateful else (stop + 1, 0, 0), kind)
+            states[0] = 0
+            steps.append(_Step(layer, below, back, drive, y, states, list(y), list(states), *np.empty((2, *shape[1:]), kind)))
+        x = np.empty(0)  # layer 0 takes none: its products are in what drives it
+        for t in range(stop):
+            for step in steps:
+                z = step.drive[t]
+                if step.below is not None:
+                    z = _plus(step.below, x, z, step.room)
+                if step.back is not None and t:
+                    z = _plus(step.back, step.before[t], z, step.more)
+                step.layer.evaluate(z, step.before[t], step.each[t], step.before[t + 1])
+                x = step.layer.output(step.each[t], step.before[t + 1])
+        return [_Record(step.y, step.states) for step in steps]
 
-    def _read(self, read: np.ndarray, outputs: np.ndarray, active: np.ndarray | None) -> np.ndarray:
-        """Return what the tail receives after a frame."""
+    def _by_segment(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Return the values of the quantities of a framed layer (shape (S, n_out, B)), of those of all quantities (shape (N, B))."""
+        first = sum(layer.n_out for layer in self.layers[:number])
+        framed = values[: self.segments * self._framed_neurons].reshape(self.segments, self._framed_neurons, -1)
+        return framed[:, first : first + self.layers[number].n_out]
+
+    def _by_frames(self, fixed: np.ndarray, moved: np.ndarray | None, stop: int) -> list[np.ndarray]:
+        """Return for each frame the sum of what is fixed (shape (T', n_out, B) or (1, n_out, B)) and the moves of its segment."""
+        if moved is None:
+            return list(fixed) * (stop if len(fixed) == 1 else 1)
+        if len(fixed) == 1:
+            each = list(fixed + moved[: -(-stop // self.hold)])
+            return [each[t // self.hold] for t in range(stop)]
+        return list(fixed + (moved[:stop] if self.hold == 1 else moved[np.arange(stop) // self.hold]))
+
+    def _read(self, outputs: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        """Return what the tail receives (shape (n_out, B)) of the outputs in all frames (shape (T', n_out, B))."""
+        if lengths is None:
+            return outputs.sum(axis=0) if self.summed else outputs[-1]
         if self.summed:
-            return read + (outputs if active is None else outputs * active)
-        return outputs if active is None else np.where(active, outputs, read)
+            return (outputs * (np.arange(len(outputs))[:, None] < lengths)[:, None]).sum(axis=0)
+        return outputs[lengths - 1, :, np.arange(len(lengths))].T
 
     def correlate(self, trace: Unrolled, errors: np.ndarray) -> np.ndarray:
         """Return the sum over samples and frames of error times operand (shape (P,))."""
-        found, wanted = np.zeros(self.n_parameters, errors.dtype), of_all_nodes(errors, self.n_nodes).T
-        weights, at = self._weights(found), 0
-        for segment in range(self.segments):
-            frames = range(segment * self.hold, min(self.frames, (segment + 1) * self.hold))
-            for number in range(self.framed):
-                n_out = self.layers[number].n_out
-                operands, count = self._summed(trace, frames, number)
-                error = wanted[at : at + n_out]
-                weights[number][:, 1:] += error @ operands.T
-                weights[number][:, 0] += error @ count if isinstance(count, np.ndarray) else error.sum(axis=1) * count
-                at += n_out
-        for number, record in enumerate(trace.tail, self.framed):
-            error = wanted[at : at + self.layers[number].n_out]
-            weights[number][:, 1:], weights[number][:, 0] = error @ record.operands.T, error.sum(axis=1)
-            at += self.layers[number].n_out
-        return found
+        wanted, active = of_all_nodes(errors, self.n_nodes).T, trace.active
+        in_frames, segment = list[np.ndarray](), np.arange(trace.stop) // self.hold
+        for number in range(self.framed):
+            own = self._by_segment(wanted, number)[segment]
+            in_frames.append(own if active is None else own * active[:, None])
+        at, tail = self.segments * self._framed_neurons, list[np.ndarray]()
+        for layer in self.layers[self.framed :]:
+            tail.append(wanted[at : at + layer.n_out])
+            at += layer.n_out
+        return self._collect(trace, in_frames, tail)
 
-    def _summed(self, trace: Unrolled, frames: range, number: int) -> tuple[np.ndarray, np.ndarray | int]:
-        """Return the sum of a layer's operands over the frames that a sample has, and the number of these."""
-        each = [trace.frames[t][number].operands for t in frames]
-        if trace.active is None:
-            return (each[0] if len(each) == 1 else np.sum(each, axis=0)), len(each)
-        active = trace.active[frames.start : frames.stop]
-        summed = sum((x * own for x, own in zip(each[1:], active[1:], strict=True)), each[0] * active[0])
-        return summed, active.sum(axis=0).astype(each[0].dtype)
+    def _collect(self, trace: Unrolled, in_frames: list[np.ndarray], tail: list[np.ndarray]) -> np.ndarray:
+        """Return the sum of error times operand (shape (P,)), of errors of each framed layer in all frames, and of each of the tail."""
+        found = np.empty(self.n_parameters, in_frames[0].dtype)
+        weights, x = self._weights(found), trace.inputs
+        for number, (error, made) in enumerate(zip(in_frames, trace.frames, strict=True)):
+            layer, rows, n_in = self.layers[number], weights[number], x.shape[1]
+            rows[:, 0] = error.sum(axis=(0, 2))
+            rows[:, 1 : 1 + n_in] = _product(error if len(x) == len(error) else error.sum(axis=0)[None], x)
+            if layer.recurrent:
+                rows[:, 1 + n_in :] = _product(error, made.states[:-1])
+            x = layer.output(made.y, made.states[1:])
+        for error, rows, below in zip(tail, weights[self.framed :], (trace.read, *trace.tail), strict=False):
+            rows[:, 0], rows[:, 1:] = error.sum(axis=1), error @ below.T
+        return found
 
     # -- True gradient, for baselines and diagnosis -----------------------------------------------------------------
 
@@ -272,31 +315,74 @@ class Series:
             If an activation has no slope.
         """
         outputs, trace = self.trace(theta, inputs)
-        found = np.zeros(self.n_parameters, theta.dtype)
-        weights, own = self._weights(theta), self._weights(found)
-        error = np.ascontiguousarray(slopes(outputs).T)
-        for number in range(len(self.layers) - 1, self.framed - 1, -1):
-            record = trace.tail[number - self.framed]
-            z, _ = self.layers[number].backward(record.made, error, np.zeros_like(record.made.state))
-            error = self._collect(own[number], weights[number], z, record)
-        later = [np.zeros((layer.n_out, error.shape[1]), theta.dtype) for layer in self.layers[: self.framed]]
-        reached = np.zeros(error.shape[1], bool)
-        for t in range(self.frames - 1, -1, -1):
-            active = np.ones_like(reached) if trace.active is None else trace.active[t]
-            output = error * (active if self.summed else active & ~reached)
-            reached = reached | active
+        weights, tail = self._weights(theta), list[np.ndarray]()
+        error, none = np.ascontiguousarray(slopes(outputs).T), np.zeros((), theta.dtype)
+        for layer, rows, y in zip(self.layers[: self.framed - 1 : -1], weights[: self.framed - 1 : -1], trace.tail[::-1], strict=True):
+            z, _ = layer.backward(y, none, error, none)
+            tail.insert(0, z)
+            error = rows[:, 1:].T @ z
+        own = [rows[:, 1:].T.copy() for rows in weights[: self.framed]]
+        in_frames, later = [np.empty_like(made.y) for made in trace.frames], [none] * self.framed
+        shown = self._shown(trace, theta.dtype)
+        for t in range(trace.stop - 1, -1, -1):
+            output = error * shown[t]
             for number in range(self.framed - 1, -1, -1):
-                layer, record = self.layers[number], trace.frames[t][number]
-                z, state = layer.backward(record.made, output, later[number])
-                operands = self._collect(own[number], weights[number], z, record)
-                n_in = len(operands) - layer.n_out if layer.recurrent else len(operands)
-                later[number] = state + operands[n_in:] if layer.recurrent else state
-                output = operands[:n_in]
-        return found, outputs
+                layer, made = self.layers[number], trace.frames[number]
+                z, state = layer.backward(made.y[t], made.states[t + 1], output, later[number])
+                in_frames[number][t] = z
+                n_in = len(own[number]) - layer.recurrent * layer.n_out
+                later[number] = state + own[number][n_in:] @ z if layer.recurrent and t else state
+                if number:
+                    output = own[number][:n_in] @ z
+        return self._collect(trace, in_frames, tail), outputs
 
-    @staticmethod
-    def _collect(found: np.ndarray, weights: np.ndarray, z: np.ndarray, record: _Record) -> np.ndarray:
-        """Add what ∂C/∂z of an evaluation gives a layer's parameters to ``found``; return ∂C/∂ operands."""
-        found[:, 1:] += z @ record.operands.T
-        found[:, 0] += z.sum(axis=1)
-        return weights[:, 1:].T @ z
+    def _shown(self, trace: Unrolled, kind: np.dtype) -> np.ndarray:
+        """Return whether the tail receives the outputs of a frame (0 or 1, shape (T', B) or (T', 1))."""
+        lengths = np.array([trace.stop]) if trace.lengths is None else trace.lengths
+        frame = np.arange(trace.stop)[:, None]
+        return (frame < lengths if self.summed else frame == lengths - 1).astype(kind)
+
+
+class _Step(NamedTuple):
+    """A framed layer in the loop over the frames.
+
+    Attributes
+    ----------
+    layer : FramedLayer
+        Layer that every frame passes through, in the order of the network.
+    below, back : array, shape (n_out, k), or None
+        Weights of the outputs of the layer before, and of its own states, if there are such.
+    drive : list of arrays, shape (n_out, B)
+        What adds to the products in each frame.
+    y, states : arrays
+        Those of :class:`_Record`.
+    each, before : lists of arrays
+        The same by frame, of which ``before[t]`` is the state before frame t.
+    room, more : arrays, shape (n_out, B)
+        Pre-activations of a frame, without and with the products of the states.
+    """
+
+    layer: FramedLayer
+    below: np.ndarray | None
+    back: np.ndarray | None
+    drive: list[np.ndarray]
+    y: np.ndarray
+    states: np.ndarray
+    each: list[np.ndarray]
+    before: list[np.ndarray]
+    room: np.ndarray
+    more: np.ndarray
+
+
+def _plus(weights: np.ndarray, x: np.ndarray, z: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return W·x + z, in ``out``, which is not z."""
+    np.matmul(weights, x, out=out)
+    out += z
+    return out
+
+
+def _product(error: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the sum over frames and samples of error times operand (shape (n_out, k), of shapes (T', n_out, B) and (T', k, B))."""
+    if x.shape[2] == 1:
+        return error[:, :, 0].T @ x[:, :, 0]
+    return (error @ x.transpose(0, 2, 1)).sum(axis=0)  # one product of all frames is so large that BLAS would start threads for it

@@ -6,22 +6,14 @@ A layer is evaluated once in every frame of a sample. Arrays have a column for e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from python_ref.floating.layers import Dense
 from python_ref.spec.activations import Activation
 
-__all__ = ["Evaluation", "FramedLayer", "Leaky", "Lif", "Memoryless"]
-
-
-class Evaluation(NamedTuple):
-    """Values of a layer after a frame (shape (n_out, B)): f(z) or the spike, the state, and what the layer passes on."""
-
-    y: np.ndarray
-    state: np.ndarray
-    output: np.ndarray
+__all__ = ["FramedLayer", "Leaky", "Lif", "Memoryless"]
 
 
 class FramedLayer(Protocol):
@@ -34,7 +26,7 @@ class FramedLayer(Protocol):
     stateful : bool
         Whether a neuron keeps a state from one frame to the next.
     recurrent : bool
-        Whether the outputs of the frame before are operands as well, behind the inputs.
+        Whether the states of the frame before are operands as well, behind the inputs.
     """
 
     kind: ClassVar[str]
@@ -49,11 +41,18 @@ class FramedLayer(Protocol):
         """Whether back-propagation is defined."""
         ...
 
-    def evaluate(self, z: np.ndarray, state: np.ndarray) -> Evaluation:
-        """Return the values of the layer for pre-activations z and the state of the frame before (both shape (n_out, B))."""
+    def evaluate(self, z: np.ndarray, before: np.ndarray, y: np.ndarray, after: np.ndarray) -> None:
+        """Write f(z) or the spike to ``y``, and the state to ``after``, for pre-activations z and the state of the frame before.
+
+        All are of shape (n_out, B). A layer without state leaves ``before`` and ``after`` alone.
+        """
         ...
 
-    def backward(self, made: Evaluation, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def output(self, y: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Return what the layer passes on, which is one of the two: y, or the state after the frame (any shape)."""
+        ...
+
+    def backward(self, y: np.ndarray, after: np.ndarray, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ∂C/∂z and ∂C/∂(state before), the latter without what goes through z, from ∂C/∂output and ∂C/∂(state after)."""
         ...
 
@@ -84,14 +83,17 @@ class Memoryless:
         """Whether the activation has a slope."""
         return self.layer.activation.differentiable
 
-    def evaluate(self, z: np.ndarray, state: np.ndarray) -> Evaluation:
-        """Return y = f(z); the state stays."""
-        y = self.layer.activation.activate(z)
-        return Evaluation(y, state, y)
-
-    def backward(self, made: Evaluation, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, z: np.ndarray, before: np.ndarray, y: np.ndarray, after: np.ndarray) -> None:
         """See :class:`FramedLayer`."""
-        return output * self.layer.activation.slope(made.y), state
+        _activate(self.layer.activation, z, y)
+
+    def output(self, y: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Return y."""
+        return y
+
+    def backward(self, y: np.ndarray, after: np.ndarray, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`FramedLayer`."""
+        return output * self.layer.activation.slope(y), state
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,21 @@ class Leaky:
         """Whether the activation has a slope."""
         return self.activation.differentiable
 
-    def evaluate(self, z: np.ndarray, state: np.ndarray) -> Evaluation:
+    def evaluate(self, z: np.ndarray, before: np.ndarray, y: np.ndarray, after: np.ndarray) -> None:
         """See :class:`FramedLayer`."""
-        y = self.activation.activate(z)
-        kept = state + (y - state) * z.dtype.type(2.0**-self.leak)
-        return Evaluation(y, kept, kept)
+        _activate(self.activation, z, y)
+        np.subtract(y, before, out=after)
+        after *= z.dtype.type(2.0**-self.leak)
+        after += before
 
-    def backward(self, made: Evaluation, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def output(self, y: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Return the state."""
+        return state
+
+    def backward(self, y: np.ndarray, after: np.ndarray, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`FramedLayer`."""
         error, share = output + state, output.dtype.type(2.0**-self.leak)
-        return error * share * self.activation.slope(made.y), error * (1 - share)
+        return error * share * self.activation.slope(y), error * (1 - share)
 
 
 @dataclass(frozen=True)
@@ -160,14 +167,26 @@ class Lif:
     recurrent: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
-    def evaluate(self, z: np.ndarray, state: np.ndarray) -> Evaluation:
+    def evaluate(self, z: np.ndarray, before: np.ndarray, y: np.ndarray, after: np.ndarray) -> None:
         """See :class:`FramedLayer`."""
-        charged = state * z.dtype.type(1.0 - 2.0**-self.leak) + z
-        spike = (charged >= 1).astype(z.dtype)
-        return Evaluation(spike, charged - spike, spike)
+        np.multiply(before, z.dtype.type(1.0 - 2.0**-self.leak), out=after)
+        after += z
+        np.greater_equal(after, 1, out=y)
+        after -= y
 
-    def backward(self, made: Evaluation, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def output(self, y: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Return the spike."""
+        return y
+
+    def backward(self, y: np.ndarray, after: np.ndarray, output: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`FramedLayer`."""
-        distance = np.abs(made.state + made.y - 1)
+        distance = np.abs(after + y - 1)
         error = output / np.square(1 + output.dtype.type(self.steepness) * distance) + state
         return error, error * output.dtype.type(1.0 - 2.0**-self.leak)
+
+
+def _activate(activation: Activation, z: np.ndarray, y: np.ndarray) -> None:
+    """Write f(z) to ``y``."""
+    found = activation.activate(z, y)
+    if found is not y:
+        y[...] = found

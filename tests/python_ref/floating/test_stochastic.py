@@ -114,7 +114,7 @@ def test_a_presentation_measures_what_the_estimator_does() -> None:
     assert isinstance(net, Random)
     sums = []
     for _ in range(500):
-        presented = _RandomPresentation(spec, net, theta, x, t)
+        presented = _RandomPresentation(net, (1.0,), 2.0**spec.perturbation.amplitude_log2, theta, x, t)
         assert presented.probe(np.eye(6)) == 6
         sums.append(presented.gradient())
     estimator = of_design.estimator(spec)

@@ -45,7 +45,15 @@ def test_results_do_not_depend_on_the_number_of_lanes(lanes):
     check(replace(spec, hardware=replace(spec.hardware, lanes=lanes)))
 
 
+SIXTY_FOUR = {
+    "held": series_design((1, 2, 2), (Lif(3), DENSE), 64, held=True, hold=10, readout=Readout.SUM, state=Fixed(True, 3, 8)),
+    "two lif layers": series_design((1, 2, 2, 1), (Lif(3), Lif(1), DENSE), 64, hold=64, readout=Readout.SUM, state=Fixed(True, 3, 8)),
+    "leaky behind dense": series_design((2, 1, 2, 1), (DENSE, Leaky(2), DENSE), 64, hold=16),
+}
+
+
 @pytest.mark.long
 @pytest.mark.slow
-def test_a_sample_of_sixty_four_frames_is_the_model_s():
-    check(series_design((1, 2, 2), (Lif(3), DENSE), 64, held=True, hold=10, readout=Readout.SUM, state=Fixed(True, 3, 8)), 2)
+@pytest.mark.parametrize("name", SIXTY_FOUR)
+def test_samples_of_up_to_sixty_four_frames_are_the_model_s(name):
+    check(SIXTY_FOUR[name], 2)
