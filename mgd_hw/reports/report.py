@@ -17,6 +17,7 @@ from mgd_hw.design.run import check_length
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.reports.chapter import Chapter, Plan, chapter_of
 from mgd_hw.reports.page import write
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -92,11 +93,16 @@ def report(
     Refusal
         If the design cannot be built, or one of the verbs refuses it.
     """
+    from boards.parts.synth import check_memory
+    from boards.parts.target import target as part
+
     progress, called = progress or NullProgress(), str(design.path if isinstance(design, Design) else design)
     design, began = built(design), time.perf_counter()
     directory, _ = results_directory(out, design.name), board_of(board)
     plan = Plan(proof, seeds or design.compare.seeds, steps or design.compare.steps, target, board)
     check_length(design, plan.steps)
+    with naming(design.path, of=DesignError):
+        check_memory(design.spec, part(target))  # synthesis comes last, and would refuse it after all else has run
     chapter = chapter_of(design, called, design.name, plan, directory, progress)
     with atomic_directory(directory) as folder:
         write(folder, f"mgd-hw report: {design.name}", (chapter,))
