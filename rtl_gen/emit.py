@@ -238,7 +238,11 @@ def _of_kinds(network: Network) -> dict:
     """Return what only the manifest of a network has whose layers are not all dense: their kinds, and the frames of a sample."""
     if not network.kinds:
         return {}
-    kinds = [{"kind": kind.name} | {key: value for key, value in asdict(kind).items() if isinstance(value, int)} for kind in network.kinds]
+    given = ({key: getattr(kind, key) for key in kind.parameters()} for kind in network.kinds)
+    kinds = [
+        {"kind": kind.name} | {key: value for key, value in values.items() if isinstance(value, int)}
+        for kind, values in zip(network.kinds, given, strict=True)
+    ]
     frames = {"frames": network.frames, "held": network.held, "readout": network.readout.value} if network.framed else {}
     return {"kinds": kinds, **frames}
 
