@@ -205,8 +205,8 @@ def test_layers_that_are_left_out() -> None:
         ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"', -14),  # D = 2,410: 2·20.2·302.25 = 12,211
         ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nschedule.update_period = 300', -15),  # 2·20.2·601.25 = 24,291
         ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nperturbation.code = "walsh"', -14),
-        ('network.layers = [2, 1]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -3),  # exact: 4·1.6 = 6.4
-        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -8),
+        ('network.layers = [2, 1]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -3),  # one input: 4·2
+        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -4),  # 8·2
         ('network.layers = [2, 1]\nlearning.batch = 4', -3),  # software only, with random signs: 2·1.6·2 = 6.4
         ('network.layers = [2, 1]\noptimizer.name = "nesterov"', -3),
         ('network.layers = [2, 1]\noptimizer.name = "adam"', -9),
