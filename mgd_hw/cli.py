@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands", "main"]
 
-TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "fashion", "csv")
+TASKS = ("xor", "parity", "nist7x7", "digits", "digits_sparse", "digits_rows", "digits_lif", "mnist", "fashion", "csv", "series")
 ALL_TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "fashion-mnist", "cifar-10", "idx", "csv", "npz")
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
@@ -129,19 +129,20 @@ class _Column(click.ParamType):
     "--data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your csv file, for --task csv.  [default: a small example is written]",
+    help="Your csv file, for --task csv or series.  [default: a small example is written]",
 )
 @click.option("--label", type=_Column(), metavar="COLUMN", help="Column of the labels in that file: its name, or its number from 0.")
 @click.option("--drop", type=_Column(), metavar="COLUMN", multiple=True, help="Column to leave out; may be given several times.")
+@click.option("--series", type=_Column(), metavar="COLUMN", help="Column that names the series of a row, for --task series.")
 @click.option("--force", is_flag=True, help="Replace files that exist already.")
 @_options("json")
-def new(name: str, task: str, data: Path | None, label: str | int | None, drop: tuple[str | int, ...], force: bool, as_json: bool) -> None:
+def new(name: str, as_json: bool, **options: Any) -> None:
     """Write a commented design file to start from.
 
     The file is NAME.toml. Every guess about the data is printed, with the key that decides otherwise.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.new(name, task, data=data, label=label, drop=drop, force=force))
+        terminal.finish(mgd_hw.new(name, **options))
 
 
 @commands.command("import")

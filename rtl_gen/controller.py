@@ -74,7 +74,7 @@ class Period(wiring.Component):
     Members
     -------
     length : In
-        Length of the next period, in steps.
+        Length of the next period, in steps; 0 counts as 1.
     advance : In(1)
         A step has ended. It must be at least four cycles after the previous ``advance`` or ``restart``.
     restart : In(1)
@@ -115,12 +115,13 @@ class Period(wiring.Component):
     def _count_in_parts(self, m, keep):
         """The same for a large count.
 
-        The lowest bit is apart: without it, the last step's count of 1 is 0, as that of 0, which is not reached.
+        The lowest bit is apart: without it, the last step's count of 1 is 0, as that of 0, which only a length of 0 gives. There is
+        nothing to decrement then, and a part above the lowest one would be decremented after it has been loaded.
         """
         m.submodules.high = high = DownCounter(max(2, self.longest.bit_length()) - 1)
         low, down = Signal(), Signal()
         m.d.comb += [high.keep.eq(keep), high.load.eq(~keep), high.i.eq(self.length[1:]), high.down.eq(down)]
-        m.d.sync += [down.eq(self.advance & ~low), low.eq(Mux(keep, low ^ self.advance, self.length[0]))]
+        m.d.sync += [down.eq(self.advance & ~low & ~high.none), low.eq(Mux(keep, low ^ self.advance, self.length[0]))]
         return high.none
 
 

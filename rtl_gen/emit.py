@@ -18,6 +18,7 @@ from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.learning import LearningSpec
+from python_ref.spec.network import Network
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
@@ -228,10 +229,23 @@ def _of_network(spec: LearningSpec) -> dict:
         **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
     }
     return {
-        "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
+        "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value, **_of_kinds(network)},
         "formats": formats,
         "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.record_inputs, network.n_out]}},
     }
+
+
+def _of_kinds(network: Network) -> dict:
+    """Return what only the manifest of a network has whose layers are not all dense: their kinds, and the frames of a sample."""
+    if not network.kinds:
+        return {}
+    given = ({key: getattr(kind, key) for key in kind.parameters()} for kind in network.kinds)
+    kinds = [
+        {"kind": kind.name} | {key: value for key, value in values.items() if isinstance(value, int)}
+        for kind, values in zip(network.kinds, given, strict=True)
+    ]
+    frames = {"frames": network.frames, "held": network.held, "readout": network.readout.value} if network.framed else {}
+    return {"kinds": kinds, **frames}
 
 
 def _of_learner(spec: LearnerSpec) -> dict:

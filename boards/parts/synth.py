@@ -391,7 +391,8 @@ def fitting_lanes(spec: LearningSpec, part: Part, total: Resources, lanes_taken:
     Returns
     -------
     int
-        Number of lanes, at most the neurons of the widest layer, or one of a learner; 0 if none fit, or if ``lanes_taken`` is empty.
+        Number of lanes that the design may have, at most the neurons of the widest layer, or one of a learner; 0 if none fit, or if
+        ``lanes_taken`` is empty.
     """
     if not network_inside(spec):
         return 0 if over(total, part) else 1
@@ -400,6 +401,8 @@ def fitting_lanes(spec: LearningSpec, part: Part, total: Resources, lanes_taken:
         return 0
 
     def fits(lanes: int) -> bool:
+        if not all(layer.kind.fits(layer.n_out, lanes) for layer in spec.network.layers):
+            return False  # the blocks of a sparse layer are no multiple of the lanes
         for each in fields(Resources):
             has, takes, of_lanes = (getattr(r, each.name) for r in (part.capacity, total, lanes_taken))
             if each.name == "bram":

@@ -228,10 +228,12 @@ _SCHEDULE: list[_Row] = [
     (
         "learning_rate",
         "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
-        "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
-        'in place of 0.3·fan-in where that is larger and data.scaling is "none". With code = "sequential" in node perturbation, whose '
-        "gradients are exact, 4·v in place of D + τ_θ where hidden neurons rectify, otherwise 2·v, v the times that a neuron is measured "
-        'in τ_θ; 2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well. '
+        "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed neurons, or an eighth of the weights in weight "
+        "perturbation, less k with momentum; the mean of ‖x‖² in place of 0.3·fan-in where that is larger and data.scaling is "
+        '"none". With code = "sequential", whose gradients are exact, 4·v in place of D + τ_θ where hidden neurons rectify, otherwise '
+        "2·v, v the times that a quantity is measured in τ_θ, and in weight perturbation 2 in place of 0.3·fan-in + 1; in node "
+        "perturbation "
+        '2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well. '
         "With a layer with state, less log₂ of the hold; where outputs are summed over the frames, their number times T² as the fan-in",
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,

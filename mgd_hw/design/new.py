@@ -60,6 +60,7 @@ def new(
     data: Path | None = None,
     label: str | int | None = None,
     drop: tuple[str | int, ...] = (),
+    series: str | int | None = None,
     force: bool = False,
 ) -> New:
     """Write a commented design file ``name``.toml that runs as it is.
@@ -69,11 +70,13 @@ def new(
     name : str
         Name of the design, with or without ".toml"; a path puts its files into another directory.
     task : str
-        Name of a shipped design, such as "xor", or "csv".
+        Name of a shipped design, such as "xor", or "csv" or "series": data of your own, whose rows are samples or the frames of series.
     data : path or None
-        CSV file to learn from, if ``task`` is "csv"; None writes an example of one.
+        CSV file to learn from, if ``task`` is "csv" or "series"; None writes an example of one.
     label, drop : str or int, tuple of them
         Column of the answers; columns to leave out. Each is a name, or a number that counts from 0.
+    series : str, int or None
+        Column that names the series of a row, if ``task`` is "series"; None takes the one called "series".
     force : bool
         Whether to overwrite existing files.
 
@@ -84,7 +87,7 @@ def new(
     """
     path = Path(name)
     stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
-    made = starter(stem, task, path.parent, data, label, drop)
+    made = starter(stem, task, path.parent, data, label, drop, series)
     files = made.files
     for file in files:
         check_file(file, "NAME", force)

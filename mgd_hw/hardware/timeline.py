@@ -123,8 +123,8 @@ def _of_presentation(spec: DesignSpec) -> Timeline:
     """Return the timeline of the longest presentation of node perturbation, computed from its contract layer by layer."""
     contract: Any = step_contract(spec)
     cycle, steps = contract.unperturbed_cycles, spec.longest_presentation
-    layers = enumerate(contract.unperturbed_layers(), 1)
-    spans = [Span(FORWARD, f"unperturbed pass, layer {number}", first, cycles) for number, (first, cycles) in layers]
+    visits = zip(_visits(spec), contract.unperturbed_layers(), strict=True)
+    spans = [Span(FORWARD, f"unperturbed pass, {visit}", first, cycles) for visit, (first, cycles) in visits]
     total, applying = contract.presentation_cycles(steps), contract.apply_cycles
     probes = steps * (spec.passes - 1)
     ends = round(total - applying - contract.wait)
@@ -132,7 +132,17 @@ def _of_presentation(spec: DesignSpec) -> Timeline:
     spans.append(Span(COST, "last cost, C̃, errors of the neurons", ends, total - applying - ends))
     spans.append(Span(LEARN, *contract.applied(total)))
     title = f"One presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
+    if spec.series:
+        frames = spec.network.frames
+        title += f", a sample of {frames:,} {'frame' if frames == 1 else 'frames'}"
     return Timeline(spec.name, total, tuple(sorted(spans, key=lambda span: span.first)), title)
+
+
+def _visits(spec: DesignSpec) -> list[str]:
+    """Return the names of the visits of layers in a pass: a framed layer is visited in every frame, and the others once."""
+    framed, layers = spec.network.framed, range(1, len(spec.network.layers) + 1)
+    frames = [f"frame {frame}, layer {layer}" for frame in range(1, spec.network.frames + 1) for layer in layers[:framed]]
+    return [*frames, *(f"layer {layer}" for layer in layers[framed:])]
 
 
 def _of_step(spec: DesignSpec) -> Timeline:

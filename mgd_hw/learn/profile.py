@@ -18,6 +18,7 @@ from mgd_hw.learn.agreement import agreement
 from python_ref.datasets import quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.network import Layer
 from python_ref.spec.number import Fixed
 from python_ref.spec.probes import COUNTERS
 
@@ -223,6 +224,9 @@ _KINDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "parameter": ("weights and biases θ", "formats.weight", ("update", "weight")),
     "preactivation": ("pre-activations z of layer {}", "", None),
     "activation": ("activations y", "formats.activation", ("activation",)),
+    "spike": ("spikes of layer {}", "", None),
+    "potential": ("states v of layer {}", "formats.state", ("state",)),
+    "state": ("states h of layer {}", "formats.activation", None),
     "cost": ("costs C", "", None),
     "cost_change": ("cost changes C̃", "formats.cost_change", ("cost_change",)),
     "error_sum": ("sums E of cost changes at the neurons", "", None),
@@ -239,10 +243,15 @@ def _kinds(spec: DesignSpec) -> dict[str, tuple[str, str, tuple[str, ...] | None
 
 
 def _formats(spec: DesignSpec) -> dict[str, Fixed]:
-    """Return the format of each observed kind of value; pre-activations have one entry per layer."""
+    """Return the format of each observed kind of value; pre-activations, spikes and states have one entry per layer."""
     found = {"input": spec.formats.input, "parameter": spec.formats.weight}
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
-    found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
+    found["activation"] = spec.formats.activation
+    for number, layer in enumerate(spec.network.layers):
+        state = spec.state_format(number)
+        found |= {} if layer.kind.activated else {f"spike {number + 1}": spec.output_format(number)}
+        found |= {} if state is None else {_state_of(number, layer): state}
+    found |= {"cost": spec.cost_format, "cost_change": spec.cost_change_format}
     if spec.node:
         found |= {"error_sum": spec.error_sum_format, "error": spec.error_format}
     elif spec.direct_update:
@@ -252,18 +261,51 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
     return found | {variable.name: variable.format for variable in spec.optimizer_state}
 
 
+def _state_of(number: int, layer: Layer) -> str:
+    """Return the name of the kind of value that the states of a layer are; those of spiking neurons have a format of their own."""
+    return f"{'state' if layer.kind.activated else 'potential'} {number + 1}"
+
+
+def _of_layers(spec: DesignSpec) -> dict[str, tuple[str, np.ndarray]]:
+    """Return, for each kind of value that only some layers have, the observable and which of a pass's evaluations they are."""
+    layers, visits = spec.network.layers, spec.unrolled.visits
+    evaluated = np.repeat(visits, [layers[number].n_out for number in visits])
+    activated = np.isin(evaluated, [number for number, layer in enumerate(layers) if layer.kind.activated])
+    found = {"activation": ("activation", activated)}
+    for number, layer in enumerate(layers):
+        mine = evaluated == number
+        found[f"preactivation {number + 1}"] = "preactivation", mine
+        found |= {} if layer.kind.activated else {f"spike {number + 1}": ("activation", mine)}
+        found |= {_state_of(number, layer): ("state", mine)} if layer.kind.stateful else {}
+    return found
+
+
+def _given(spec: DesignSpec, inputs: np.ndarray) -> np.ndarray:
+    """Return the inputs of all frames that samples have, from their input words (shape (n, record_inputs))."""
+    if not spec.series or spec.network.held:
+        return inputs
+    lengths, frames = np.array([spec.unrolled.length_of(row) for row in inputs]), inputs[:, 1:]
+    return frames[np.arange(frames.shape[1]) < spec.network.n_in * lengths[:, None]]
+
+
 _AT_ENDS = ("error", "gradient")
 """Observables that a step of node perturbation computes only where a presentation ends."""
+_OF_QUANTITIES = ("error_sum", "error")
+"""Observables with a value for each perturbed quantity, 0 for those that a sample does not have."""
 
 
-def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, first: int, seen: dict[str, np.ndarray]) -> None:
-    """Add the observables of a block of consecutive steps, which begins at step ``first``."""
-    layers = np.split(seen["preactivation"], np.cumsum(spec.network.sizes[1:-1]), axis=-1)
-    for number, values in enumerate(layers, 1):
-        gatherers[f"preactivation {number}"].take(values)
+def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, first: int, seen: dict[str, np.ndarray], lengths: np.ndarray) -> None:
+    """Add the observables of a block of consecutive steps, which begins at step ``first`` and whose samples have so many frames."""
+    evaluated = np.stack([spec.unrolled.evaluated(length) for length in lengths.tolist()])
+    perturbed = np.stack([spec.unrolled.perturbed(length) for length in lengths.tolist()]) if spec.node else evaluated
+    of_layers = _of_layers(spec)
+    for name, (observable, chosen) in of_layers.items():
+        values = seen[observable][..., chosen]
+        gatherers[name].take(values[np.broadcast_to(evaluated[:, None, chosen], values.shape)])
     ends = np.array([spec.schedule.begins(n + 1) for n in range(first, first + len(seen["cost"]))], dtype=bool)
-    for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter"}):
-        gatherers[name].take(seen[name][ends] if spec.node and name in _AT_ENDS else seen[name])
+    for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter", *of_layers}):
+        chosen = ends if spec.node and name in _AT_ENDS else np.ones_like(ends)
+        gatherers[name].take(seen[name][chosen][perturbed[chosen]] if name in _OF_QUANTITIES else seen[name][chosen])
     for name in ("parameter", *(variable.name for variable in spec.optimizer_state)):  # they hardly change within a block
         gatherers[name].take(seen[name][-1])
 
@@ -299,7 +341,7 @@ def profile_numbers(
     raw = quantise_parameters(spec, initial_parameters(spec))
     samples, state = quantise(spec, data.train), initial_state(spec, raw)
     gatherers = {name: _Gatherer(format) for name, format in _formats(spec).items()}
-    gatherers["input"].take(samples[0])
+    gatherers["input"].take(_given(spec, samples[0]))
     directions, found, moments = [], None, list[int]()
     for moment in _moments(steps, points, window):
         progress.update("Profiling the numbers", moment, steps, f"step {moment:,}")
@@ -312,8 +354,10 @@ def profile_numbers(
         ahead, first = min(window, steps - state.steps), [state.steps]
 
         def take(seen: dict[str, np.ndarray], first: list[int] = first) -> None:
-            _take(gatherers, spec, first[0], seen)
-            first[0] += len(seen["cost"])
+            count = len(seen["cost"])
+            shown = [data.order.indices(n // spec.schedule.sample_period, 1)[0] for n in range(first[0], first[0] + count)]
+            _take(gatherers, spec, first[0], seen, np.array([spec.unrolled.length_of(samples[0][row]) for row in shown]))
+            first[0] += count
 
         if ahead > 0:
             state = train(spec, state, *samples, data.order, ahead, observe=take).state

@@ -20,6 +20,7 @@ from mgd_hw.hardware.outside import learner_run
 from mgd_hw.learn import compare_learner
 from mgd_hw.reports.chapter import Chapter, Plan, chapter_of, chapter_of_learner
 from mgd_hw.reports.page import write
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -98,6 +99,9 @@ def report(
     Refusal
         If the design cannot be built, or one of the verbs refuses it.
     """
+    from boards.parts.synth import check_memory
+    from boards.parts.target import target as part
+
     progress, found, began = progress or NullProgress(), read_any(design), time.perf_counter()
     called = str(found.path if isinstance(design, (Design, ExternalDesign)) else design)
     directory, _ = results_directory(out, found.name), board_of(board)
@@ -110,6 +114,8 @@ def report(
         inside = built(found)
         plan = Plan(proof, seeds or inside.compare.seeds, steps or inside.compare.steps, target, board)
         check_length(inside, plan.steps)
+        with naming(inside.path, of=DesignError):
+            check_memory(inside.spec, part(target))  # synthesis comes last, and would refuse it after all else has run
         chapter = chapter_of(inside, called, inside.name, plan, directory, progress)
     with atomic_directory(directory) as folder:
         write(folder, f"mgd-hw report: {found.name}", (chapter,))

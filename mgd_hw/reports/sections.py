@@ -169,17 +169,31 @@ def _design(chapter: Chapter, identifier: str) -> Iterator[Block]:
     if "external" in manifest:
         yield Paragraph(f"A learner of {whole(manifest['external'])} quantities, whose network is outside. Structure {generated.digest}.")
     else:
-        sizes = "–".join(map(str, manifest["network"]["sizes"]))
         lanes = "lane" if manifest["lanes"] == 1 else "lanes"
-        yield Paragraph(
-            f"Network {sizes}, {whole(manifest['parameters'])} parameters, {manifest['lanes']} {lanes}. Structure {generated.digest}."
-        )
+        size = f"{whole(manifest['parameters'])} parameters, {manifest['lanes']} {lanes}"
+        yield Paragraph(f"Network {_layers(manifest['network'])}, {size}. Structure {generated.digest}.")
     yield Code("the design file", chapter.text)
     if generated.derived:
         rows = tuple((row.key, row.value, row.why) for row in generated.derived)
         yield Table("Values that the file leaves out, derived from the others", ("key", "value", "because"), rows, words=True)
     for sentence in generated.advice:
         yield Paragraph(sentence)
+
+
+def _layers(network: dict[str, Any]) -> str:
+    """Return the sizes of a network with the kinds of layers that are not dense, and the frames of a sample, from its manifest."""
+    first, *sizes = network["sizes"]
+    kinds = network.get("kinds", [{"kind": "dense"}] * len(sizes))
+    found = [str(first)]
+    for size, kind in zip(sizes, kinds, strict=True):
+        given = "".join(f", {key.replace('_', '-')} {value}" for key, value in kind.items() if key not in ("kind", "seed"))
+        found.append(str(size) if kind["kind"] == "dense" else f"{size} ({kind['kind']}{given})")
+    text = "–".join(found)
+    if "frames" in network:
+        text += f", samples of {'' if network['held'] else 'up to '}{whole(network['frames'])} frames"
+        text += " with the same inputs" if network["held"] else ""
+        text += ", read out by their sum" if network["readout"] == "sum" else ""
+    return text
 
 
 def _proof(chapter: Chapter, identifier: str) -> Iterator[Block]:
@@ -515,17 +529,7 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
 def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
     """Yield the timeline of a step, and the cycle contract."""
     found = chapter.generated.timeline
-    caption = (
-        "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn "
-        "from the step before. Then the cost is computed."
-    )
-    if "probe_cycles" in chapter.cycles:
-        caption = "The network is evaluated once without perturbation. Each probe evaluates the layers behind the first one. " + (
-            "During the unperturbed pass, a second multiplier of each lane multiplies the neurons' errors of the presentation before by "
-            "its inputs."
-            if "flush_cycles" in chapter.cycles
-            else "After the cost of the last probe, the same lanes multiply the neurons' errors by the inputs."
-        )
+    caption = _how_a_step_goes(chapter.cycles, "frames" in chapter.generated.manifest["network"])
     if found is not None:
         description = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"{found.title}, {whole(found.cycles)} cycles"
@@ -535,6 +539,26 @@ def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
     cycles = tuple((name.replace("_", " "), number(value)) for name, value in chapter.cycles.items() if not isinstance(value, (dict, list)))
     if cycles:
         yield Table("Cycles from the manifest, which simulation verifies", ("quantity", "value"), cycles)
+
+
+def _how_a_step_goes(cycles: dict[str, Any], frames: bool) -> str:
+    """Return the caption of the timeline of a core with this cycle contract, whose network has state or not."""
+    if "probe_cycles" not in cycles:
+        return (
+            "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn "
+            "from the step before. Then the cost is computed."
+        )
+    if frames:
+        return (
+            "The network is evaluated once without perturbation, frame by frame. Each probe evaluates all frames again. After the cost of "
+            "the last probe, the same lanes multiply the neurons' errors by the inputs of each frame, once more frame by frame."
+        )
+    return "The network is evaluated once without perturbation. Each probe evaluates the layers behind the first one. " + (
+        "During the unperturbed pass, a second multiplier of each lane multiplies the neurons' errors of the presentation before by "
+        "its inputs."
+        if "flush_cycles" in cycles
+        else "After the cost of the last probe, the same lanes multiply the neurons' errors by the inputs."
+    )
 
 
 def _placement(chapter: Chapter, identifier: str) -> Iterator[Block]:

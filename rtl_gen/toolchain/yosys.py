@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 from python_ref.spec.error import DOCTOR, ToolError
 from rtl_gen.toolchain.child import child, end
 
-__all__ = ["CHOICES", "VARIABLE", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
+__all__ = ["CHOICES", "VARIABLE", "YosysError", "find_yosys", "run_yosys", "yosys_share", "yosys_version"]
 
 
 class YosysError(ToolError):
@@ -41,6 +43,9 @@ class YosysError(ToolError):
 
 _NOTED_LINES = 12
 """Number of last lines of a log that go into the notes of a traceback."""
+
+_CRASHED = (-signal.SIGSEGV, -signal.SIGABRT)
+"""Exit codes of a process that crashed."""
 
 # Yosys exits on an error, and it keeps global state, such as the counter of automatic names. Only one process per script gives
 # reproducible results.
@@ -94,6 +99,11 @@ def find_yosys() -> str:
     return package
 
 
+def yosys_version(package: str | None = None) -> str:
+    """Return the version of a package of Yosys, the one of :func:`find_yosys` unless given, as Yosys states it, such as "0.70"."""
+    return ".".join(importlib.metadata.version((package or find_yosys()).replace("_", "-")).split(".")[:2])
+
+
 def yosys_share(package: str | None = None) -> Path:
     """Return the directory of Yosys's shared files, such as cell libraries and the headers of CXXRTL."""
     spec = importlib.util.find_spec(package or find_yosys())
@@ -122,7 +132,8 @@ def run_yosys(
     name : str
         Name of the script and of its log, without extension.
     package : str or None
-        Package that provides Yosys; None takes that of :func:`find_yosys`.
+        Package that provides Yosys; None takes that of :func:`find_yosys`, and the other one if that one crashes, unless ``MGD_YOSYS``
+        selects one. Native Yosys 0.70 crashes in ``ice40_dsp`` with some designs that WebAssembly synthesises.
     notify : callable or None
         Called with a sentence when the user has to wait for a step that happens only once.
     timeout : float
@@ -140,10 +151,13 @@ def run_yosys(
     ToolError
         If no package of Yosys is available.
     """
-    package = package or find_yosys()
+    chosen = package or find_yosys()
     script = directory / f"{name}.ys"
     script.write_text("".join(f"{command}\n" for command in commands), encoding="utf-8")
-    log, code = _run_child([sys.executable, "-c", _CHILDREN[package], script.name], directory, notify, timeout)
+    log, code = _run_child([sys.executable, "-c", _CHILDREN[chosen], script.name], directory, notify, timeout)
+    if code in _CRASHED and package is None and not os.environ.get(VARIABLE):
+        for other in [each for each in _CHILDREN if each != chosen and importlib.util.find_spec(each) is not None]:
+            log, code = _run_child([sys.executable, "-c", _CHILDREN[other], script.name], directory, notify, timeout)
     (directory / f"{name}.log").write_text(log, encoding="utf-8")
     if code is None:
         raise YosysError(f"Yosys took longer than {timeout:g} s for {script}", log)

@@ -12,6 +12,7 @@ from boards.parts.synth import check_memory, components_of, count, cycles_per_st
 from boards.parts.target import TARGETS, Resources
 from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError, ToolError
+from python_ref.spec.layers import DENSE, Sparse
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind, Perturbation
@@ -251,6 +252,9 @@ def test_lanes_are_predicted_by_scaling():
     assert fitting_lanes(spec, UP5K, total + Resources(dsp=9), lanes) == 0
     assert fitting_lanes(spec, TARGETS["ecp5-85k"], total, lanes) == max(spec.network.sizes[1:])
     assert fitting_lanes(spec, UP5K, total, Resources()) == 0
+    blocks = replace(spec, network=replace(spec.network, kinds=(Sparse(5, 4), DENSE)), hardware=replace(spec.hardware, lanes=4))
+    four = Resources(lut=600, logic=800, dsp=4, bram=8)
+    assert fitting_lanes(blocks, UP5K, replace(total, dsp=5), four) == 4, "5 lanes are no divisor of the blocks"
 
 
 def test_a_memory_that_cannot_fit_is_refused_before_synthesis(tmp_path):

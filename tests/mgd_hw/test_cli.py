@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import mgd_hw
-from mgd_hw.cli import SECTIONS, commands
+from mgd_hw.cli import SECTIONS, TASKS, commands
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load, parse, shipped
+from mgd_hw.efficiency.training import Task, run_task
+from mgd_hw.efficiency.variants import FIXED
 from mgd_hw.learn import trainers
 from mgd_hw.learn.compare import compare_models
 from python_ref.spec.error import ToolError
@@ -93,18 +95,63 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 # -- new --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["xor", "parity", "nist7x7", "digits", "mnist", "fashion", "csv"])
+@pytest.mark.parametrize("task", TASKS)
 def test_new_writes_a_design_that_runs(task: str) -> None:
     result = run("new", "mine", "--task", task)
     assert result.exit_code == 0, result.output
     design = load("mine.toml")
     assert design.name == "mine"
-    assert design.data.task == {"fashion": "fashion-mnist"}.get(task, task)
+    assert design.data.task == {"fashion": "fashion-mnist", "series": "csv"}.get(task, task.split("_")[0])
     assert design.text.startswith("#")
     if task not in ("mnist", "fashion"):
         from mgd_hw.data import load as load_data
 
         load_data(design.data)
+
+
+@pytest.mark.slow
+def test_new_series_runs_from_end_to_end() -> None:
+    """The example of series trains on a virtual board, which equals its model."""
+    assert run("new", "turn", "--task", "series").exit_code == 0
+    design = load("turn.toml")
+    assert design.spec.series and not design.spec.network.held and design.spec.network.frames == 12
+    trained = run("train", "turn.toml", "--link", "virtual", "--steps", "32", "--verify", "--json")
+    assert trained.exit_code == 0, trained.output
+    said = json.loads(trained.stdout)
+    assert said["steps"] == 32 and said["verified"] > 97 and said["mismatches"] == 0
+
+
+@pytest.mark.slow
+def test_the_example_of_series_is_learned() -> None:
+    """Which way a point turns, of which the better constant answer knows a half."""
+    assert run("new", "turn", "--task", "series").exit_code == 0
+    curve = run_task(Task(FIXED, load("turn.toml"), 0, 40_000))["curve"]
+    assert curve["accuracy"][0] < 0.8 and curve["accuracy"][-1] > 0.9
+
+
+def test_new_for_the_user_s_series() -> None:
+    """A row is a frame; the frames of a series are counted, and so are the classes; a column that counts frames is kept."""
+    rows = [
+        (name, frame, 0.5 * frame, kind)
+        for name, kind, frames in (("a", "up", 3), ("b", "down", 5), ("c", "flat", 2))
+        for frame in range(frames)
+    ]
+    Path("my.csv").write_text("walk,t,x,label\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    result = run("new", "mine", "--task", "series", "--data", "my.csv", "--series", "walk", "--json")
+    assert result.exit_code == 0, result.output
+    network = load("mine").spec.network
+    assert (network.sizes, network.frames, network.record_inputs) == ((2, 8, 3), 5, 11)
+    assert load("mine").data.series == "walk"
+    said = fails(2, "new", "other", "--task", "series", "--data", "my.csv")
+    assert '"series"' in said and "walk" in said
+    Path("odd.csv").write_text("walk,x,label\na,1,up\nb,2,down\na,3,up\n")
+    said = fails(2, "new", "other", "--task", "series", "--data", "odd.csv", "--series", "walk")
+    assert "series 'a' goes on in line 4 of odd.csv, after another series" in said
+    Path("long.csv").write_text("walk,x,label\n" + "".join(f"{number},{frame},up\n" for number in (1, 2) for frame in range(1025)))
+    said = fails(2, "new", "other", "--task", "series", "--data", "long.csv", "--series", "walk")
+    assert "its longest series has 1,025 frames, and a sample has at most 1,024" in said
+    assert "--task csv takes none" in fails(2, "new", "other", "--task", "csv", "--data", "my.csv", "--series", "walk")
+    assert not Path("other.toml").exists()
 
 
 def test_new_does_not_replace() -> None:

@@ -53,14 +53,15 @@ def test_as_many_steps_are_counted_as_were_set(start):
     assert steps == start
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 8, 13])
+@pytest.mark.parametrize("written", [0, 1, 2, 3, 4, 5, 8, 13])
 @pytest.mark.parametrize("longest", [13, (1 << 24) - 1])
-def test_a_period_has_its_length_and_begins_anew_at_a_restart(length, longest):
-    block, found = Period(adjustable=True, longest=longest), []
+def test_a_period_has_its_length_and_begins_anew_at_a_restart(written, longest):
+    """A host that writes 0, which the register map does not allow, gets periods of one step."""
+    block, found, length = Period(adjustable=True, longest=longest), [], max(1, written)
     restarts = 2 * length + length // 2
 
     async def procedure(ctx):
-        ctx.set(block.length, length)
+        ctx.set(block.length, written)
         await ctx.tick().repeat(4)
         for step in range(restarts + 2 * length):
             found.append((ctx.get(block.begins), ctx.get(block.ends)))
@@ -73,3 +74,22 @@ def test_a_period_has_its_length_and_begins_anew_at_a_restart(length, longest):
     simulated(block, procedure)
     places = [*range(restarts), *range(2 * length)]
     assert found == [(int(place % length == 0), int(place % length == length - 1)) for place in places]
+
+
+def test_a_period_of_0_does_not_spoil_the_next_one():
+    """The length is read where a period begins: after periods of 0, one of 3 has three steps."""
+    block, found = Period(adjustable=True), []
+
+    async def procedure(ctx):
+        for length, steps in ((0, 3), (3, 7)):
+            ctx.set(block.length, length)
+            await ctx.tick().repeat(4)
+            for _ in range(steps):
+                found.append(ctx.get(block.ends))
+                ctx.set(block.advance, 1)
+                await ctx.tick()
+                ctx.set(block.advance, 0)
+                await ctx.tick().repeat(3)
+
+    simulated(block, procedure)
+    assert found == [1, 1, 1, 1, 0, 0, 1, 0, 0, 1]

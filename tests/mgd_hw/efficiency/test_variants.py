@@ -38,9 +38,9 @@ def test_the_design_stays_as_it_is_written_and_the_others_are_derived() -> None:
     walsh, weight = found["node-walsh"].settings, found["weight-lfsr"].settings
     assert (walsh["sample_period"], walsh["update_period"], walsh["amplitude_log2"]) == (64, 64, -6)  # a whole period of 42 neurons
     assert (weight["sample_period"], weight["update_period"], weight["amplitude_log2"]) == (1, 1, -6)
-    # log2 of 2·(0.3·64 + 1)·(D + K), rounded up: 42 neurons and 64 probes; 2,410 parameters and 1 step
+    # log2 of 2·(0.3·64 + 1)·(D + K), rounded up: 42 neurons and 64 probes; an eighth of 2,410 parameters, and 1 step
     assert walsh["learning_rate"] == [[0, -math.ceil(math.log2(2 * 20.2 * (42 + 64)))]]
-    assert weight["learning_rate"] == [[0, -math.ceil(math.log2(2 * 20.2 * (2410 + 1)))]]
+    assert weight["learning_rate"] == [[0, -math.ceil(math.log2(2 * 20.2 * (2410 / 8 + 1)))]]
     for name in ("node-walsh", "weight-lfsr"):
         own = found[name].design
         assert own.spec.network == design.spec.network and own.spec.hardware == design.spec.hardware and own.data == design.data

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.design.reader import parse
+from mgd_hw.design.reader import load, parse
 from mgd_hw.hardware.timeline import contract_rows, step_contract, timeline_of
 from python_ref.spec.perturbation import Kind
 from tests.support.designs import random_design
@@ -84,3 +84,19 @@ def test_a_presentation_is_described_by_its_probes() -> None:
         assert rows["probe"][0] == contract.probe_cycles
         assert rows["presentation"][0] == contract.presentation_cycles(spec.longest_presentation)
         assert rows["presentation"][1].startswith(f"{said}; ")
+
+
+@pytest.mark.parametrize("name", ["digits_rows", "digits_lif"])
+def test_a_presentation_of_frames_names_each_visit(name: str) -> None:
+    """The recurrent layer is visited in every frame, and the dense one behind it once; the passes add up to the contract."""
+    spec = load(name).spec
+    contract: Any = step_contract(spec)
+    timeline, frames = timeline_of(spec), spec.network.frames
+    *unperturbed, probes = (span for span in timeline.spans if span.what == "network")
+    visits = [f"frame {number}, layer 1" for number in range(1, frames + 1)]
+    assert [span.name for span in unperturbed] == [f"unperturbed pass, {visit}" for visit in (*visits, "layer 2")]
+    assert timeline.title == f"One presentation of {spec.longest_presentation} steps, a sample of {frames} frames"
+    assert (timeline.cycles, timeline.second_pass) == (contract.presentation_cycles(spec.longest_presentation), probes.first)
+    assert probes.first == contract.unperturbed_cycles and probes.name == f"{spec.longest_presentation} probes"
+    every = sorted((span.first, span.first + span.cycles) for span in timeline.spans)
+    assert all(end <= start for (_, end), (start, _) in pairwise(every)) and every[-1][1] == timeline.cycles

@@ -12,6 +12,9 @@ from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load, parse
 from mgd_hw.learn.compare import compare_models
 from mgd_hw.learn.profile import NumericProfile, profile_numbers, values_of
+from python_ref.datasets import quantise
+from python_ref.fixed import machine
+from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.number import Fixed
 
 
@@ -97,3 +100,56 @@ def test_errors_are_observed_where_presentations_end(update_period: int) -> None
     if update_period == 12:
         assert values["sums of gradients G"].count == 6 * parameters
     assert "updates u before their sign" not in values
+
+
+STATEFUL = """
+network.layers = [2, {neurons = 3, kind = "lif", leak = 1}, {neurons = 2, kind = "leaky", leak = 1}, 2]
+network.frames = 4
+network.scale = 4.0
+hardware.lanes = 2
+data.task = "random"
+schedule.sample_period = 3
+schedule.update_period = 3
+"""
+
+
+def test_layers_with_state_are_told_apart_and_missing_frames_left_out() -> None:
+    """Against the one-page model, step by step; evaluation 5·t + j is neuron j in frame t, and 20 and 21 are the outputs."""
+    design = parse(STATEFUL, "stateful.toml")
+    spec, data, steps = design.spec, load_data(design.data), 24
+    found = {each.name: each for each in profile_numbers(design, data, steps=steps, points=1, window=steps).values}
+    inputs, targets = quantise(spec, data.train)
+    state = machine.initial_state(spec, quantise_parameters(spec, initial_parameters(spec)))
+    seen: dict[str, list[int]] = {}
+    lengths = set()
+    for n in range(steps):
+        row = data.order.indices(n // 3, 1)[0]
+        state, shown = machine.step(spec, state, (inputs[row], targets[row]))
+        length = int(inputs[row][0])
+        lengths.add(length)
+        for number in (0, 1):
+            for frame in range(length):
+                first = 5 * frame
+                seen.setdefault("spikes of layer 1", []).extend(shown["activation"][number][first : first + 3])
+                seen.setdefault("states v of layer 1", []).extend(shown["state"][number][first : first + 3])
+                seen.setdefault("pre-activations z of layer 1", []).extend(shown["preactivation"][number][first : first + 3])
+                seen.setdefault("activations y", []).extend(shown["activation"][number][first + 3 : first + 5])
+                seen.setdefault("states h of layer 2", []).extend(shown["state"][number][first + 3 : first + 5])
+                seen.setdefault("pre-activations z of layer 2", []).extend(shown["preactivation"][number][first + 3 : first + 5])
+            seen["activations y"].extend(shown["activation"][number][20:])
+            seen.setdefault("pre-activations z of layer 3", []).extend(shown["preactivation"][number][20:])
+        if (n + 1) % 3 == 0:
+            seen.setdefault("errors of neurons", []).extend([*shown["error"][: 5 * length], *shown["error"][20:]])
+        seen.setdefault("sums E of cost changes at the neurons", []).extend([*shown["error_sum"][: 5 * length], *shown["error_sum"][20:]])
+    assert len(lengths) > 1
+    for name, raw in seen.items():
+        last = 2.0 ** -Fixed.parse(found[name].format).fraction_bits
+        assert (found[name].count, found[name].zero) == (len(raw), raw.count(0)), name
+        assert (found[name].least, found[name].greatest) == (min(raw) * last, max(raw) * last), name
+    assert found["spikes of layer 1"].zero < found["spikes of layer 1"].count
+    assert (found["states v of layer 1"].key, found["states h of layer 2"].key) == ("formats.state", "formats.activation")
+    given = [value for words in inputs for value in words[1 : 1 + 2 * words[0]]]
+    assert (found["inputs x"].count, found["inputs x"].zero) == (len(given), given.count(0))
+    assert found["inputs x"].greatest == max(given) * 2.0**-spec.formats.input.fraction_bits
+    places = Counter(int(value).bit_length() - 1 for value in given if value)
+    assert found["inputs x"].leading == tuple(places[place] for place in range(len(found["inputs x"].leading)))

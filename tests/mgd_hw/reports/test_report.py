@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from markupsafe import escape
 
+import mgd_hw
 from mgd_hw import reports
 from mgd_hw.cli import commands
 from mgd_hw.common import figures
@@ -351,3 +352,56 @@ def test_the_efficiency_of_the_same_design_is_a_section(
     row = ("node <b>", "0 of 2", ">7", *([">1,234"] * 4), "–", ">2 nJ", ">1 nJ", "–")
     assert what.rows == (row,)
     assert lasting.columns == ("way", "100,000 writes") and lasting.rows == (("node <b>", "12,345 / –"),)
+
+
+# -- Networks with state, and sparse ones -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """The text of the sections "design" and "step" of shipped designs whose layers are not all dense, by design and section."""
+    found: dict[str, dict[str, str]] = {}
+    for name in ("digits_rows", "digits_lif", "digits_sparse"):
+        design = load(name)
+        generated = mgd_hw.generate(design, tmp_path_factory.mktemp(name))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mgd_hw.common.figures.saved", lambda figure, form, salt, dpi=150: b"<svg><g/></svg>")
+            made = sections(Chapter(name, design.text, generated), "one")
+        found[name] = {section.id.removeprefix("one-"): str(section.blocks) for section in made}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("digits_rows", "Network 8–32 (leaky, leak 1)–10, samples of up to 8 frames, 1,642 parameters, 6 lanes."),
+        ("digits_lif", "Network 64–32 (lif, leak 3)–10, samples of 16 frames with the same inputs, read out by their sum, 2,410 "),
+        ("digits_sparse", "Network 64–192 (sparse, fan-in 5, block 2)–10 (sparse, fan-in 38, block 2), 1,542 parameters, 2 lanes."),
+    ],
+)
+def test_kinds_of_layers_and_frames_are_named(of_state: dict[str, dict[str, str]], name: str, network: str) -> None:
+    assert network in of_state[name]["design"]
+
+
+def test_a_step_of_frames_is_described_as_it_is(of_state: dict[str, dict[str, str]]) -> None:
+    """A probe of a network with state evaluates every layer in every frame; one of a sparse network the layers behind the first."""
+    for name, frames in (("digits_rows", 8), ("digits_lif", 16)):
+        step = of_state[name]["step"]
+        assert "Each probe evaluates all frames again." in step and "behind the first one" not in step
+        assert f"a sample of {frames} frames, " in step
+        assert f"unperturbed pass, frame {frames}, layer 1" in step and f"frame {frames + 1}" not in step
+    assert "Each probe evaluates the layers behind the first one." in of_state["digits_sparse"]["step"]
+    assert "frame" not in of_state["digits_sparse"]["step"]
+
+
+def test_a_part_with_too_little_memory_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Synthesis comes last, after minutes of simulation and training."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it must not run")
+
+    monkeypatch.setattr("mgd_hw.reports.report.chapter_of", never)
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(commands, ["report", "vowels"])
+    assert found.exit_code == 2 and not list(tmp_path.rglob("report.*"))
+    assert "more than the 122,880 of block memory in ice40-up5k" in found.stderr and "Take --target ecp5-85k" in found.stderr
