@@ -20,7 +20,7 @@ from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
-from boards.parts import output_registers, reset_copies
+from boards.parts import carry_registers, output_registers, reset_copies
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -49,11 +49,15 @@ MARGINS = (0.04, 0.08)
 the same seeds gives other frequencies each time."""
 
 
-_REWRITES: dict[str, tuple[Callable[[dict[str, Any]], int], str, str]] = {
-    "ice40": (reset_copies.copy_resets, reset_copies.FILE, reset_copies.__file__),
-    "ecp5": (output_registers.absorb, output_registers.FILE, output_registers.__file__),
+_REWRITES: dict[str, tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]] = {
+    "ice40": (
+        (reset_copies.copy_resets, reset_copies.FILE, reset_copies.__file__),
+        (carry_registers.join_carries, carry_registers.FILE, carry_registers.__file__),
+    ),
+    "ecp5": ((output_registers.absorb, output_registers.FILE, output_registers.__file__),),
 }
-"""By family, what rewrites a synthesised netlist before it is placed: its function, and its file beside a script and here."""
+"""By family, what rewrites a synthesised netlist before it is placed, one after the other: the function of each, and its file beside a
+script and here."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,7 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-    if board.family in _REWRITES:
-        _, name, source = _REWRITES[board.family]
+    for _, name, source in _REWRITES.get(board.family, ()):
         files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
@@ -200,8 +203,7 @@ def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    if board.family in _REWRITES:
-        lines.append(f"python3 {_REWRITES[board.family][1]} top.json {top_module(spec)}")
+    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _REWRITES.get(board.family, ())]
     for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -328,7 +330,7 @@ def _rewritten(planned: Plan, folder: Path, top: str) -> Resources:
     """Rewrite a synthesised netlist for its family, unless only the netlist as it is fits; return its resources."""
     board, path = planned.board, folder / "top.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    if board.family not in _REWRITES or not _REWRITES[board.family][0](netlist["modules"][top]):
+    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _REWRITES.get(board.family, ())):
         return counted(netlist, top, board.part)
     total = counted(netlist, top, board.part)
     if over(total, board.part):

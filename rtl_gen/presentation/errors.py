@@ -214,14 +214,11 @@ class ErrorUnit(wiring.Component):
         ]
         turns = sweeping & self._paced(m, sweeping)
         m.d.comb += boundary.eq(turns & self._final & group_ends)
+        self._end_group(m, turns, group_ends, index, lane, ends)
         with m.If(turns):
-            next_ends = Cat(index == end - 2 for end in ends if end > 1).any()
-            m.d.sync += [
-                *(index.eq(index + self._one(index)), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
-                group_ends.eq(next_ends | (lane == lanes - 2 if lanes > 1 else 1)),
-            ]
+            m.d.sync += [index.eq(index + self._one(index)), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)]
             with m.If(group_ends):
-                m.d.sync += [lane.eq(0), group_ends.eq(next_ends | (lanes == 1))]
+                m.d.sync += lane.eq(0)
             with m.If(boundary):
                 m.d.sync += [sweeping.eq(0), first_group.eq(0)]
             with m.If(all_ends):
@@ -231,6 +228,14 @@ class ErrorUnit(wiring.Component):
         self._begin(m, sweeping, starts, index)
         self._outputs = turns & self._final
         return index, boundary, first_group
+
+    def _end_group(self, m, turns, group_ends, index, lane, ends):
+        """Find whether the neuron that has its turn next is the last one of its group, from the one that has it now, and its lane."""
+        lanes, next_ends = self.spec.hardware.lanes, Cat(index == end - 2 for end in ends if end > 1).any()
+        with m.If(turns):
+            m.d.sync += group_ends.eq(next_ends | (lane == lanes - 2 if lanes > 1 else 1))
+            with m.If(group_ends):
+                m.d.sync += group_ends.eq(next_ends | (lanes == 1))
 
     def _paced(self, m, sweeping):
         """Whether the next neuron has its turn in this cycle of a sweep."""
@@ -363,6 +368,11 @@ class SharedErrorUnit(IncrementalErrorUnit):
     def _cast_latency(self) -> int:
         """Cycles from a neuron's turn to its error: one to read E, one to register it, and those of the multiplier."""
         return 2 + CostUnit.multiplier(self.spec).latency
+
+    def _end_group(self, m, turns, group_ends, index, lane, ends):
+        """See :class:`ErrorUnit`. Neurons of a group have their turns in every other cycle, so that the number of the next one is there a
+        cycle before its turn; in the sweep that sets E to 0 groups do not matter."""
+        m.d.sync += group_ends.eq(Cat(index == end - 1 for end in ends).any() | (lane == self.spec.hardware.lanes - 1))
 
     def _paced(self, m, sweeping):
         waits = Signal(name="waits_for_product")

@@ -277,11 +277,9 @@ class IncrementalStream(NeuronStream):
         going = Signal(name="going")
         replaying, column = Signal(), Signal.like(self.column, name="replayed_column", reset_less=True)
         bank, minus = Signal(reset_less=True), Signal(reset_less=True)
-        self._probing, self._replayed = Signal(name="probing"), Signal(name="is_replayed")
-        m.d.sync += [
-            self._probing.eq(~is_unperturbed(chosen.bank) & (chosen.layer != 0)),
-            self._replayed.eq(~is_unperturbed(chosen.bank) & (chosen.layer == 0)),
-        ]
+        self._probing = Signal(name="probing")
+        m.d.sync += self._probing.eq(~is_unperturbed(chosen.bank) & (chosen.layer != 0))
+        self._delta_replayed = self._delta(m, 0, chosen.minus, ~is_unperturbed(chosen.bank) & (chosen.layer == 0))
         unperturbed = follows & self._is_complete(m)
         is_output = column >= self.spec.network.n_hidden
         m.d.comb += [
@@ -305,10 +303,12 @@ class IncrementalStream(NeuronStream):
         """Fields of the replayed neuron that are not those of every incremental probe."""
         return {}
 
-    @staticmethod
-    def _delta(minus, place):
-        """Δ, whose bit is ``place``, or −Δ."""
-        return Mux(minus, Const(-1 << place, signed(2 + place)), Const(1 << place, signed(2 + place)))
+    def _delta(self, m, number, minus, when):
+        """The high bits of Δ of the first layer, or of the last one if ``number`` is 1; of −Δ if ``minus``; 0 unless ``when``."""
+        place, delta = self._places[1][number], Signal(self.z.shape(), name=f"delta{number}")
+        m.d.comb += delta.eq(Mux(minus, Const(-1 << place, signed(2 + place)), Const(1 << place, signed(2 + place))))
+        high = delta[self._split :]
+        return high & when.replicate(len(high))
 
     @property
     def _split(self) -> int:
@@ -316,25 +316,23 @@ class IncrementalStream(NeuronStream):
         return min(self._places[0], 3 * len(self.z) // 8)
 
     def _find(self, m, z, leaves, leaving, replayed):
-        """Register the sum of the low bits, and the high bits of both addends."""
+        """Register the sum of the low bits, and the high bits of both addends; Δ of a replayed neuron is in these, since nothing leaves the
+        lanes with it."""
         low, self._carry = Signal(self._split + 1, name="low_sum"), Signal(name="carry")
         self._kept_high = delayed(m, replayed[self._split :], 1, "kept_high")
         m.d.comb += low.eq(replayed[: self._split] + leaving[: self._split])
-        m.d.sync += [z.eq(Cat(low[: self._split], leaving[self._split :])), self._carry.eq(low[self._split])]
+        high = leaving[self._split :] | self._delta_replayed
+        m.d.sync += [z.eq(Cat(low[: self._split], high)), self._carry.eq(low[self._split])]
 
     def _perturbed(self, m, z, neuron):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
         One adder computes them, and ±Δ needs no multiplexer before it, since what leaves the lanes is 0 for a perturbed neuron: for an
         output the lanes multiply by a change of 0, and for a hidden neuron nothing leaves them. A hidden neuron behind the first layer
-        takes its ±Δ as an output does.
+        takes its ±Δ as an output does; that of the first layer is in ``z`` already.
         """
-        split, high = self._split, z[self._split :]
-        perturbed = {0: (neuron.minus, self._replayed), 1: (self.sign.negative ^ neuron.minus, self.sign.active & self._probing)}
-        for number, (minus, when) in perturbed.items():
-            delta = Signal(self.z.shape(), name=f"delta{number}")
-            m.d.comb += delta.eq(self._delta(minus, self._places[1][number]))
-            high = high | (delta[split:] & when.replicate(len(high)))
+        split, negative = self._split, self.sign.negative ^ neuron.minus
+        high = z[split:] | self._delta(m, 1, negative, self.sign.active & self._probing)
         # An extra bit below the lowest one generates the carry.
         total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
         return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from boards.parts.reset_copies import copy_resets
 from boards.plan import plan
 from mgd_hw.design.reader import load
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
+from tests.support.ice40 import prove
 from tests.support.shared import shared_folder
 
 DESIGN = """module top(input clk, request, first, second, input [7:0] data, output reg [7:0] a, b, output said);
@@ -26,21 +26,6 @@ DESIGN = """module top(input clk, request, first, second, input [7:0] data, outp
   assign said = reset & first;
 endmodule
 """
-CELLS = """module SB_LUT4(input I0, I1, I2, I3, output O);
-  parameter LUT_INIT = 16'h0;
-  assign O = LUT_INIT[{I3, I2, I1, I0}];
-endmodule
-module SB_DFF(input C, D, output reg Q = 0);
-  always @(posedge C) Q <= D;
-endmodule
-module SB_DFFESR(input C, E, R, D, output reg Q = 0);
-  always @(posedge C) if (E) Q <= R ? 0 : D;
-endmodule
-module SB_DFFESS(input C, E, S, D, output reg Q = 0);
-  always @(posedge C) if (E) Q <= S ? 1 : D;
-endmodule
-"""
-"""What the cells of its netlist do, as Lattice's "iCE Technology Library" describes them."""
 RESET = 16
 """Number of flip-flops that it resets."""
 
@@ -64,22 +49,6 @@ def readers(module, bit):
     """Look-up tables and ports that read a bit."""
     tables = [cell["connections"] for cell in module["cells"].values() if cell["type"] == "SB_LUT4"]
     return sum([bit] in (pins["I0"], pins["I1"], pins["I2"], pins["I3"]) for pins in tables)
-
-
-def prove(before, after, folder: Path) -> None:
-    """Yosys refuses, if two netlists differ in any cycle."""
-    for name, content in (("gold", before), ("gate", after)):
-        top = {"modules": {"top": content["modules"]["top"]}}
-        (folder / f"{name}.json").write_text(json.dumps(top), encoding="utf-8")
-    (folder / "cells.v").write_text(CELLS, encoding="utf-8")
-    commands = []
-    for name in ("gold", "gate"):
-        commands += ["read_verilog cells.v", f"read_json {name}.json", "hierarchy -check -top top"]
-        commands += ["proc", "flatten", "opt_clean -purge", f"rename top {name}", f"design -stash {name}"]
-    commands += ["design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate"]
-    commands += ["miter -equiv -flatten -make_outputs gold gate miter"]
-    commands += ["sat -verify -prove trigger 0 -seq 1 -set-init-zero -tempinduct -maxsteps 6 miter"]
-    run_yosys(commands, folder)
 
 
 def test_every_table_that_reads_the_reset_has_a_copy(netlist, tmp_path):
@@ -114,7 +83,7 @@ def test_a_build_copies_before_it_places(netlist, tmp_path, monkeypatch):
     netlist["modules"]["mgd_xor_top"] = netlist["modules"].pop("top")
     count = len(registers(netlist["modules"]["mgd_xor_top"]))
     monkeypatch.setattr(build, "run_yosys", lambda *_, **__: (tmp_path / "top.json").write_text(json.dumps(netlist), encoding="utf-8"))
-    monkeypatch.setitem(build._REWRITES, "ice40", (lambda module: copy_resets(module, RESET), *build._REWRITES["ice40"][1:]))
+    monkeypatch.setitem(build._REWRITES, "ice40", ((lambda module: copy_resets(module, RESET), *build._REWRITES["ice40"][0][1:]),))
     total = build._synthesise(spec, planned, tmp_path, 1, print, {})
     left = json.loads((tmp_path / "top.json").read_text(encoding="utf-8"))["modules"]["mgd_xor_top"]
     assert total.ff == len(registers(left)) > count
@@ -123,7 +92,7 @@ def test_a_build_copies_before_it_places(netlist, tmp_path, monkeypatch):
 def test_a_build_that_fits_only_without_copies_has_none(netlist, tmp_path, monkeypatch):
     planned = plan(read_board(board_files()["icebreaker"]))
     (tmp_path / "top.json").write_text(json.dumps(netlist), encoding="utf-8")
-    monkeypatch.setitem(build._REWRITES, "ice40", (lambda module: copy_resets(module, RESET), *build._REWRITES["ice40"][1:]))
+    monkeypatch.setitem(build._REWRITES, "ice40", ((lambda module: copy_resets(module, RESET), *build._REWRITES["ice40"][0][1:]),))
     count = len(registers(netlist["modules"]["top"]))
     monkeypatch.setattr(build, "over", lambda total, part: {"ff": total.ff - count} if total.ff > count else {})
     assert build._rewritten(planned, tmp_path, "top").ff == count

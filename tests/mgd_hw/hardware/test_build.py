@@ -85,7 +85,7 @@ def test_a_file_of_the_package_is_checked_before_it_is_listed(monkeypatch: pytes
 
 def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
     found = generate("xor", board="icebreaker", out=tmp_path)
-    assert set(found.files) == {"top.v", "icebreaker.pcf", "synth.ys", "reset_copies.py", "build.sh", "manifest.json"}
+    assert set(found.files) == {"top.v", "icebreaker.pcf", "synth.ys", "reset_copies.py", "carry_registers.py", "build.sh", "manifest.json"}
     assert {path.name for path in tmp_path.iterdir()} == set(found.files)
     observed = json.loads((tmp_path / "manifest.json").read_text())
     assert observed["top"] == "mgd_xor_top" and observed["digest"] == load("xor").spec.digest
