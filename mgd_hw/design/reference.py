@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from mgd_hw.design.keys import KEYS, SECTIONS
 from mgd_hw.design.reader import shipped
 
@@ -75,7 +77,7 @@ task = "nist7x7"
 
 `mgd-hw new NAME --task TASK` writes a commented design file to start from. The designs that are shipped are found by
 their names alone:
-{shipped}.
+{shipped}
 """
 
 _TAIL = """\
@@ -122,7 +124,7 @@ def _cell(text: str) -> str:
 
 def page() -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD.replace("{shipped}", ", ".join(f"`{name}`" for name in shipped()))]
+    parts = [_HEAD.replace("{shipped}", textwrap.fill(", ".join(f"`{name}`" for name in shipped()) + ".", 120))]
     for section in ("", *SECTIONS):
         title = f"## `[{section}]`\n\n{_SECTIONS[section]}" if section else f"## {_SECTIONS[section]}"
         rows = [

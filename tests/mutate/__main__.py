@@ -4,7 +4,8 @@
 
 DESIGN is a shipped design, a design file, or a design of tests.support.faults. Scenarios of a host run on every mutant until the
 comparison of one of them fails; Yosys tries to prove the others equivalent to the core. What is left are the survivors. With ``--work``,
-results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors.
+results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors, and 2 if there is no such
+design.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from mgd_hw.design.reader import load
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, Refusal
 from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
@@ -185,8 +186,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file for all results")
     given = parser.parse_args(arguments)
     began = time.monotonic()
+    try:
+        spec = spec_of(given.design)
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as temporary:
-        campaign = Campaign(spec_of(given.design), given.count, given.seed, given.work or Path(temporary))
+        campaign = Campaign(spec, given.count, given.seed, given.work or Path(temporary))
         print(f"{given.design}: {len(campaign.mutants)} mutants, {len(campaign.scenarios)} scenarios, seed {given.seed}", flush=True)
         results = campaign.run(given.jobs)
     counted = Counter(result.outcome for result in results)
