@@ -261,7 +261,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "the errors of the next group come too early",
-        "presentation.errors:ErrorUnit._sweep",
+        "presentation.errors:ErrorUnit._end_group",
         "next_ends | (lane == lanes - 2 if lanes > 1 else 1)",
         "next_ends",
         "probes",
@@ -686,7 +686,7 @@ NODE_FAULTS = (
 FAULTS = (
     *NODE_FAULTS,
     Fault("another trinomial", "perturbation:leap", "state[1 : generator.outputs + 1]", "state[2 : generator.outputs + 2]", "node"),
-    Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(generator.outputs)", "", "weight"),
+    Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(len(taken))", "", "weight"),
     Fault(
         "every other word replayed",
         "perturbation:RandomSigns._states",
