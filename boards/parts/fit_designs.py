@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, MachineKind
-from python_ref.spec.layers import DENSE, LayerKind, Leaky, Lif, Sparse
+from python_ref.spec.layers import DENSE, LayerKind, Leaky, Lif, Sparse, Stochastic
 from python_ref.spec.network import Network, Readout
 from python_ref.spec.number import Fixed, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
@@ -43,13 +43,15 @@ def design(number: int) -> DesignSpec:
     """The ``number``-th of an endless seeded sequence of designs that varies every setting, in sizes that fit small parts.
 
     Machines, codes and optimisers are in turn rather than drawn, so that the first designs have them all, though more settings of one are
-    refused than of another.
+    refused than of another. Every sixteenth design has stochastic layers.
     """
     rng = random.Random(f"fit {number}")
+    draws = (1, 4, 8)[number // 16 % 3] if number % 16 == 14 else 0
     machine, turn = _SHARES[number % len(_SHARES)], number // len(_SHARES) + number % len(_SHARES)
     code, optimizer = _CODES[machine][turn % len(_CODES[machine])], _OPTIMIZERS[turn % len(_OPTIMIZERS)]
     while True:
         spec = drawn(rng, machine, code, optimizer(rng))
+        spec = with_draws(spec, draws) if spec is not None and draws else spec
         if spec is not None and spec.accumulator_width <= 40:
             return spec
 
@@ -58,6 +60,16 @@ def drawn(rng: random.Random, machine: MachineKind, code: type[Code], optimizer:
     """Draw the other settings of a design of a machine; None if they are refused."""
     try:
         return _DRAWN[machine](rng, code(), optimizer)
+    except ValueError:  # the settings are refused
+        return None
+
+
+def with_draws(spec: DesignSpec, draws: int) -> DesignSpec | None:
+    """The design with stochastic hidden layers; None if it has no hidden layer, or the settings are refused."""
+    hidden = len(spec.network.layers) - 1
+    try:
+        network = replace(spec.network, hidden=Activation.SIGMOID, kinds=(*(Stochastic(draws),) * hidden, DENSE))
+        return replace(spec, network=network) if hidden else None
     except ValueError:  # the settings are refused
         return None
 

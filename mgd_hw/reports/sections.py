@@ -529,7 +529,7 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
 def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
     """Yield the timeline of a step, and the cycle contract."""
     found = chapter.generated.timeline
-    caption = _how_a_step_goes(chapter.cycles, "frames" in chapter.generated.manifest["network"])
+    caption = _how_a_step_goes(chapter.cycles, "frames" in chapter.generated.manifest.get("network", {}))
     if found is not None:
         description = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"{found.title}, {whole(found.cycles)} cycles"

@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 VERBS = tuple(name for name in mgd_hw.__all__ if name not in ("ToolError", "Refusal", "read"))
 NAMES = {"import": "import_network", "virtual": "serve"}
 """Commands whose function has another name."""
-BESIDE = {"compare": "mgd_hw.learn.compare_learner", "train": "mgd_hw.device.train_learner", "diagnose": "mgd_hw.learn.diagnose_series"}
+BESIDE = {
+    "compare": ("mgd_hw.learn.compare_learner",),
+    "train": ("mgd_hw.device.train_learner",),
+    "diagnose": ("mgd_hw.learn.diagnose_series", "mgd_hw.learn.diagnose_learner"),
+}
 """Modules of the results of verbs whose result for a network outside, or with state, is another one."""
 OPTIONS = {"build_standalone", "compare_efficiency", "run_standalone"}
 """Functions of the options --standalone and --efficiency."""
@@ -43,7 +47,7 @@ def test_a_verb_has_one_result_type(name: str) -> None:
     told = hints["ready"] if name == "serve" else hints["return"]
     kinds = [kind for each in typing.get_args(told) or (told,) for kind in (each if isinstance(each, list) else [each])]
     results = [kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Result)]
-    assert results and all(kind.__module__ in (function.__module__, BESIDE.get(name)) for kind in results), kinds
+    assert results and all(kind.__module__ in (function.__module__, *BESIDE.get(name, ())) for kind in results), kinds
 
 
 def test_the_command_line_calls_verbs_and_nothing_else() -> None:

@@ -374,7 +374,7 @@ def of_state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
 @pytest.mark.parametrize(
     ("name", "network"),
     [
-        ("digits_rows", "Network 8–32 (leaky, leak 1)–10, samples of up to 8 frames, 1,642 parameters, 6 lanes."),
+        ("digits_rows", "Network 8–32 (leaky, leak 1)–10, samples of up to 8 frames, 1,642 parameters, 4 lanes."),
         ("digits_lif", "Network 64–32 (lif, leak 3)–10, samples of 16 frames with the same inputs, read out by their sum, 2,410 "),
         ("digits_sparse", "Network 64–192 (sparse, fan-in 5, block 2)–10 (sparse, fan-in 38, block 2), 1,542 parameters, 2 lanes."),
     ],
@@ -402,6 +402,6 @@ def test_a_part_with_too_little_memory_is_refused_before_anything_runs(monkeypat
 
     monkeypatch.setattr("mgd_hw.reports.report.chapter_of", never)
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(commands, ["report", "vowels"])
+    found = CliRunner().invoke(commands, ["report", "mnist"])
     assert found.exit_code == 2 and not list(tmp_path.rglob("report.*"))
     assert "more than the 122,880 of block memory in ice40-up5k" in found.stderr and "Take --target ecp5-85k" in found.stderr

@@ -258,7 +258,7 @@ def layer_of(n_in: int, n_out: int, name: str, **given: object) -> SimpleNamespa
 
 def design_of(*layers: SimpleNamespace, hold: int | None = None, **frames: object) -> SimpleNamespace:
     shape = {"frames": 6, "held": False, "readout": SimpleNamespace(value="last")} | frames
-    network = SimpleNamespace(n_in=layers[0].n_in, layers=layers, **shape)
+    network = SimpleNamespace(n_in=layers[0].n_in, layers=layers, random=False, **shape)
     return SimpleNamespace(network=network, perturbation=SimpleNamespace(hold=hold))
 
 
