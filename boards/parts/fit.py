@@ -7,6 +7,7 @@ predictions, come from runs of Yosys (:mod:`boards.parts.fit_calibrate`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,11 +23,9 @@ from boards.parts.multipliers import widest_factor
 from boards.parts.synth import cycles_per_step, over
 from boards.parts.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec, MachineKind
-from python_ref.spec.error import DesignError, ToolError
+from python_ref.spec.error import DesignError
 from python_ref.spec.number import Rounding
-from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.registers import adjustable_periods
-from rtl_gen.toolchain.yosys import yosys_version
 
 __all__ = [
     "DATA",
@@ -36,12 +35,12 @@ __all__ = [
     "calibration",
     "features",
     "fit",
+    "generator_digest",
     "memories",
     "multipliers",
     "on_blocks",
     "parts",
     "predicted",
-    "stated_errors",
 ]
 
 DATA = Path(__file__).parents[1] / "data" / "fit.json"
@@ -295,56 +294,31 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "periods": len(adjustable_periods(spec)),
         "signature": spec.hardware.signature,
         "signature: bits": shown * spec.hardware.signature,
-        "sparse layers": sum((memory.depth - 1).bit_length() for memory in memories(spec) if memory.name == "indices"),
-        **(_of_series(spec) if spec.series else {}),
-        **_of_shift_adam(spec),
         "memory in logic": in_logic[False],
         "tables in logic": in_logic[True],
     }
 
 
-def _of_series(spec: DesignSpec) -> dict[str, float]:
-    """Features that only a core of a network with state has."""
-    from rtl_gen.series.readout import sums
-    from rtl_gen.series.state import states_format
-
-    kinds = {layer.kind for layer in spec.network.layers if layer.kind.stateful}
-    spiking = any(not kind.activated for kind in kinds)
-    return {
-        "series": 1,
-        "series: evaluations": spec.evaluations.bit_length(),
-        "series: states": states_format(spec).width * len(kinds),
-        "series: currents": spec.accumulator_width * spiking,
-        "series: sums": spec.passed_format(spec.network.framed - 1).width * sums(spec),
-    }
+_OF_OTHER_CORES = ("alone", "bus", "learner", "series")
+"""Subpackages of ``rtl_gen`` whose blocks neither a core of those that the model was fitted to nor its serial link has."""
 
 
-def _of_shift_adam(spec: DesignSpec) -> dict[str, float]:
-    """Features that only a core has whose optimiser is shift-Adam; m and v are among the momentum of all optimisers."""
-    optimizer = spec.optimizer
-    if not isinstance(optimizer, ShiftAdam):
-        return {}
-    lanes = spec.hardware.lanes
-    return {"lanes: shift-Adam": lanes, "lanes: shift-Adam, no series": lanes * (not spec.series)}
+def generator_digest() -> str:
+    """Digest of the sources of ``rtl_gen`` that decide the logic of a core and of its serial link."""
+    import rtl_gen
+
+    found = hashlib.sha256()
+    folder = Path(next(iter(rtl_gen.__path__)))
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] in _OF_OTHER_CORES:
+            continue
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def calibration() -> tuple[str, bool]:
-    """Date on which the model was fitted, and whether the installed Yosys, if there is one, is still of the version it was fitted to.
-
-    The generator may have changed since by a little. Whether the stated errors still hold for it is known from the synthesis of the
-    reference designs (:func:`boards.parts.fit_calibrate.checked`), which a slow test repeats.
-    """
-    try:
-        installed = yosys_version()
-    except ToolError:
-        installed = _data()["yosys"]
-    return _data()["date"], installed == _data()["yosys"]
-
-
-def stated_errors(family: str) -> Mapping[str, Any]:
-    """Errors of the predictions for a family, by kind of resources: of logic the "mean" and the "worst" relative error over designs that
-    the model had not seen, of multipliers and block memories the share of "exact" ones and the "worst" difference."""
-    return _data()["families"][family]["error"]
+    """Date on which the model was fitted, and whether the generator is still the one it was fitted to."""
+    return _data()["date"], _data()["generator"] == generator_digest()
 
 
 @cache
@@ -467,7 +441,7 @@ def _close(taken: Resources, part: Part, error: Mapping[str, Any]) -> bool:
 
 
 def _surely_over(taken: Resources, part: Part, error: Mapping[str, Any]) -> dict[str, int]:
-    """Number of resources exceeded even by the worst error, by kind; without logic if the model is of another Yosys."""
+    """Number of resources exceeded even by the worst error, by kind; without logic if the model is of another generator."""
     _, current = calibration()
     kinds = ("lut", "ff", "logic", "dsp", "bram") if current else ("dsp", "bram")
     return {kind: number for kind, number in over(_off(taken, error, "worst", -1), part).items() if kind in kinds}

@@ -1,84 +1,120 @@
-"""Fit the predictor of :mod:`boards.parts.fit` to runs of Yosys, or check that it still holds for the present generator.
+"""Fit the predictor of :mod:`boards.parts.fit` to runs of Yosys; run this again when the generator has changed.
 
-    python -m boards.parts.fit_calibrate --check
-    python -m boards.parts.fit_calibrate [--designs 48] [--minutes 120] [--work DIR]
+    python -m boards.parts.fit_calibrate [--designs 44] [--minutes 60] [--work DIR]
 
-The first command synthesises a few reference designs, which the model has not seen, and ends with 1 if a prediction is off by more than
-the worst error that is stated for its family. The second one synthesises the seeded random designs of :mod:`boards.parts.fit_designs`,
-core and serial link, for every family, and writes ``boards/data/fit.json``: the coefficients, the date, the version of Yosys, and the
-errors of predictions for designs that a model has not seen. What was synthesised is recorded beside it, in ``fit_rows.jsonl``, with a
-digest of each design's Verilog, so that only a design whose Verilog has changed is synthesised again. With ``--work`` the results of an
-interrupted run are kept, so that the next one continues.
+It synthesises seeded random designs, core and serial link, for every family, and writes ``boards/data/fit.json``: the coefficients,
+the date, a digest of the generator, and the errors of predictions for designs that a model has not seen. With ``--work`` the results
+of synthesis are kept, so that an interrupted run can continue.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
+import random
 import re
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boards.parts.fit import DATA, FAMILIES, features, memories, multipliers, on_blocks, predicted, stated_errors
-from boards.parts.fit_designs import design
+from boards.parts.fit import DATA, FAMILIES, features, generator_digest, memories, multipliers, on_blocks
 from boards.parts.synth import count
 from boards.parts.target import TARGETS, Part, Resources
-from python_ref.spec.design import DesignSpec
-from rtl_gen.toolchain.yosys import yosys_version
+from python_ref.spec.activations import Activation
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.network import Network
+from python_ref.spec.number import Fixed, Rounding
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["REFERENCES", "ROWS", "Checked", "Row", "checked", "fitted", "main", "read_rows", "synthesised"]
-
-Row = dict[str, Any]
-"""What Yosys made of a design for a family: ``design`` (its number), ``structure`` (digest of its specification), ``family``, ``verilog``
-(digest of its text), the counts by kind, and ``blocks``, the names of memories in block memories."""
-
-ROWS = DATA.with_name("fit_rows.jsonl")
-"""File with the rows that the shipped model was fitted to."""
+__all__ = ["design", "fitted", "main", "synthesised"]
 
 DIVISOR = 16
 """Clock cycles per bit of the serial line; its value hardly changes the counts."""
 
-FOLDS = 16
+FOLDS = 8
 """Number of folds of the cross-validation: each fold is predicted by a model fitted to the others."""
-
-FEWEST = 12
-"""Smallest number of designs of a family to which a model is fitted."""
-
-KNOWN, NEW = 25.0, 0.1
-"""How strongly a coefficient is drawn towards that of the calibration before, if it had the feature: as much as its 25 designs; and towards
-0 otherwise."""
 
 KINDS = ("lut", "ff", "logic")
 """Kinds of resources predicted by regression; multipliers and block memories follow rules."""
 
 
-REFERENCES: tuple[tuple[int, str], ...] = ((1008, "ice40"), (1007, "ice40"), (1005, "ecp5"), (1006, "gowin"), (1010, "xc7"))
-"""Reference designs, which no model is fitted to: number and family. They perturb weights; have state; have two multipliers in a lane; are
-sparse, with shift-Adam; and have signs that count."""
+def design(number: int) -> DesignSpec:
+    """The ``number``-th of an endless seeded sequence of designs that varies every setting, in sizes that fit small parts."""
+    rng = random.Random(f"fit {number}")
+    kind = rng.choice(tuple(Kind))  # drawn once, since more settings are refused of one kind than of the other
+    while True:
+        spec = _drawn(rng, kind)
+        if spec is not None and spec.accumulator_width <= 40:
+            return spec
 
 
-def synthesised(spec: DesignSpec, part: Part, directory: Path, verilog: str | None = None) -> dict[str, Any]:
-    """Synthesise a core and its serial link for a part; return the counts, and the names of memories in block memories.
+def _drawn(rng: random.Random, kind: Kind) -> DesignSpec | None:
+    """Draw a design of a kind of perturbation; None if the drawn settings are refused."""
 
-    ``verilog`` is the text of the two, where it has been written already.
-    """
+    def size(low: int, high: int) -> int:
+        return round(low * (high / low) ** rng.random())
+
+    hidden = [size(2, 48) for _ in range(rng.choice((0, 1, 1, 1, 2)))]
+    sizes = (size(2, 128), *hidden, size(1, 16))
+    codes = {Kind.NODE: (LfsrCode, WalshCode, SequentialCode, SequentialCode), Kind.WEIGHT: (LfsrCode, LfsrCode, WalshCode, SequentialCode)}
+    tables = (Activation.SIGMOID, Activation.TANH)
+    simple = (Activation.RELU, Activation.RELU, Activation.IDENTITY, *tables)
+    network = Network(sizes, rng.choice((*simple, Activation.SIGN)), rng.choice((Activation.IDENTITY, Activation.RELU, *tables)))
+    weight_bits = rng.randint(8, 14)
+    update_period = rng.choice((1, 1, 1, rng.randint(2, 100)))
+    optimizer: Optimizer = Momentum(rng.randint(2, 6)) if rng.random() < 0.15 else Sgd()
+    exact = (Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN)
+    try:
+        return DesignSpec(
+            "fit",
+            network,
+            Perturbation(kind, rng.choice(codes[kind])(), rng.randint(-7, -3)),
+            Schedule(
+                ((0, -rng.randint(6, 12)),),
+                rng.choice((1, 1, rng.randint(2, 50))),
+                rng.choice((1, 1, rng.randint(2, 50))),
+                update_period,
+                rng.choice(tuple(Difference)),
+            ),
+            optimizer,
+            Formats(
+                input=Fixed.parse(rng.choice(("UQ0.8", "UQ1.4", "UQ0.4", "SQ2.6"))),
+                weight=Fixed(True, rng.randint(2, 4), weight_bits),
+                activation=Fixed(True, rng.randint(2, 4), rng.randint(5, 10)),
+                table=Fixed(True, 3, rng.randint(3, 6)),
+                cost_change=rng.choice((None, Fixed(True, rng.randint(2, 4), rng.randint(8, 14)))),
+                gradient=rng.choice((None, Fixed(True, rng.randint(1, 3), rng.randint(10, 20)))),
+                activation_cast=Cast(rng.choice(exact)),
+                gradient_cast=Cast(rng.choice(exact)),
+                weight_cast=Cast(rng.choice((*exact, Rounding.STOCHASTIC, Rounding.STOCHASTIC, Rounding.STOCHASTIC))),
+            ),
+            Hardware(
+                min(rng.randint(1, 8), max(sizes[1:])),
+                True if update_period > 1 else None,
+                rng.random() < 0.7,
+                2 if kind is Kind.NODE and rng.random() < 0.25 else 1,
+            ),
+        )
+    except ValueError:  # the settings are refused
+        return None
+
+
+def synthesised(spec: DesignSpec, part: Part, directory: Path) -> dict[str, Any]:
+    """Synthesise a core and its serial link for a part; return the counts, and the names of memories in block memories."""
     from rtl_gen.emit import kept_modules
     from rtl_gen.serial.linked import emit_linked
     from rtl_gen.toolchain.yosys import run_yosys
 
     top = f"{spec.module}_linked"
-    (directory / "linked.v").write_text(verilog or emit_linked(spec, DIVISOR), encoding="utf-8")
+    (directory / "linked.v").write_text(emit_linked(spec, DIVISOR), encoding="utf-8")
     commands = [
         "read_verilog linked.v",
         f"hierarchy -check -top {top}",
@@ -92,59 +128,43 @@ def synthesised(spec: DesignSpec, part: Part, directory: Path, verilog: str | No
     total = sum(count(netlist, top, part).values(), Resources())
     mapped = re.findall(r"^mapping memory (\S+) via \$__(?!TRELLIS|GOWIN_LUTRAM|XILINX_LUTRAM)", log, re.MULTILINE)
     blocks = sorted({name.rsplit(".", 1)[-1] for name in mapped})
-    counts = total.to_json()
-    return {**{kind: counts[kind] for kind in ("lut", "ff", "dsp", "bram")}, "logic": total.logic, "blocks": blocks}
+    return {**total.to_json(), "logic": total.logic, "blocks": blocks}
 
 
-def _measured(designs: int, deadline: float, known: list[Row], store: Path) -> list[Row]:
-    """Rows of the designs: those known whose Verilog is still the same, and the others synthesised until the deadline.
+def _measured(designs: int, deadline: float, work: Path) -> list[dict[str, Any]]:
+    """Synthesise until the deadline; return one row per design and family, with the number of the design and the counts."""
+    generator = generator_digest()
+    store = work / f"fit-{generator}.jsonl"
+    rows = [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()] if store.exists() else []
+    known = {(row["design"], row["family"]) for row in rows}
+    todo = [(number, family) for number in range(designs) for family in FAMILIES if (number, family) not in known]
 
-    ``store`` is a file to which each new row is added at once.
-    """
-    from rtl_gen.serial.linked import emit_linked
-    from rtl_gen.toolchain.yosys import YosysError
+    def measure(job: tuple[int, str]) -> dict[str, Any] | None:
+        number, family = job
+        if time.monotonic() > deadline:
+            return None
+        with tempfile.TemporaryDirectory(dir=work) as directory:
+            found = synthesised(design(number), TARGETS[FAMILIES[family][0]], Path(directory))
+        return {"design": number, "family": family, **found}
 
-    found = {(row["verilog"], row["family"]): row for row in known}
-    write = threading.Lock()
-
-    def measure(number: int) -> list[Row]:
-        spec = design(number)
-        verilog = emit_linked(spec, DIVISOR)
-        digest, rows = hashlib.sha256(verilog.encode()).hexdigest()[:16], []
-        for family in FAMILIES:
-            row = found.get((digest, family))
-            if row is None and time.monotonic() < deadline:
-                try:
-                    with tempfile.TemporaryDirectory(dir=store.parent) as directory:
-                        counts = synthesised(spec, TARGETS[FAMILIES[family][0]], Path(directory), verilog)
-                except YosysError as error:
-                    print(f"design {number}, {family}: left out, {error}", flush=True)
-                    continue
-                row = {"family": family, "verilog": digest, **counts}
-                with write, store.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(f"design {number}, {family}: {row['lut']} LUTs", flush=True)
+    with ThreadPoolExecutor(2) as pool, store.open("a", encoding="utf-8") as file:
+        for row in pool.map(measure, todo):
             if row is not None:
-                named = {"design": number, "structure": spec.digest}
-                rows.append(named | row | named)
-        return rows
-
-    with ThreadPoolExecutor(2) as pool:
-        rows = [row for each in pool.map(measure, range(designs)) for row in each]
-    return sorted(rows, key=lambda row: (list(FAMILIES).index(row["family"]), row["design"]))
+                rows.append(row)
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                print(f"design {row['design']}, {row['family']}: {row['lut']} LUTs", flush=True)
+    return sorted(rows, key=lambda row: (row["family"], row["design"]))
 
 
-def _solve(x: np.ndarray, y: np.ndarray, prior: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-    """Non-negative coefficients that predict y with the least relative error; no feature can reduce the logic of a core.
-
-    Each is drawn towards that in ``prior``, as strongly as ``ridge`` says, so that a feature of few designs keeps what was known of it.
-    """
+def _solve(x: np.ndarray, y: np.ndarray, ridge: float = 0.03) -> np.ndarray:
+    """Non-negative coefficients that predict y with the least relative error; no feature can reduce the logic of a core."""
     scale = np.maximum(np.abs(x).max(axis=0), 1e-9)
-    a, b, before = x / scale * (y.mean() / y[:, None]), np.full(len(y), y.mean()), prior * scale
+    a, b = x / scale * (y.mean() / y[:, None]), np.full(len(y), y.mean())
     used = np.ones(a.shape[1], dtype=bool)
     while True:
         part = a[:, used]
-        found = np.linalg.solve(part.T @ part + np.diag(ridge[used]), part.T @ b + ridge[used] * before[used])
+        found = np.linalg.solve(part.T @ part + ridge * np.eye(part.shape[1]), part.T @ b)
         if (found >= 0).all():
             break
         worst = np.flatnonzero(used)[np.argmin(found)]
@@ -154,31 +174,24 @@ def _solve(x: np.ndarray, y: np.ndarray, prior: np.ndarray, ridge: np.ndarray) -
     return solution / scale
 
 
-def fitted(rows: list[Row], family: str, prior: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
-    """Coefficients of a family, and cross-validated errors: each design is predicted by a model fitted without it.
-
-    ``prior`` has coefficients by kind and feature that are known from other designs; left out, all are 0.
-    """
+def fitted(rows: list[dict[str, Any]], family: str) -> dict[str, Any]:
+    """Coefficients of a family, and cross-validated errors: each design is predicted by a model fitted without it."""
     mine = [row for row in rows if row["family"] == family]
     specs = [design(row["design"]) for row in mine]
     part = TARGETS[FAMILIES[family][0]]
     named = [features(spec, part) for spec in specs]
-    names = list(dict.fromkeys(name for each in named for name in each))
-    x = np.array([[each.get(name, 0) for name in names] for each in named], dtype=float)
-    known = {name for coefficients in (prior or {}).values() for name in coefficients}
-    ridge = np.array([KNOWN if name in known else NEW for name in names])
+    x = np.array([list(each.values()) for each in named], dtype=float)
     found: dict[str, Any] = {"designs": len(mine), "coefficients": {}, "error": {}}
     folds = np.arange(len(mine)) % FOLDS
     for kind in KINDS:
         y = np.array([row[kind] for row in mine], dtype=float)
-        before = np.array([(prior or {}).get(kind, {}).get(name, 0.0) for name in names])
         held = np.zeros(len(mine))
         for fold in range(FOLDS):
-            held[folds == fold] = x[folds == fold] @ _solve(x[folds != fold], y[folds != fold], before, ridge)
+            held[folds == fold] = x[folds == fold] @ _solve(x[folds != fold], y[folds != fold])
         error = np.abs(held / y - 1)
         found["error"][kind] = {"mean": round(float(error.mean()), 4), "worst": round(float(error.max()), 4)}
-        solution = _solve(x, y, before, ridge)
-        found["coefficients"][kind] = {name: round(float(value), 5) for name, value in zip(names, solution, strict=True) if value}
+        solution = _solve(x, y)
+        found["coefficients"][kind] = {name: round(float(value), 5) for name, value in zip(named[0], solution, strict=True) if value}
     for kind, rule in (("bram", on_blocks), ("dsp", multipliers)):
         error = np.array([abs(rule(spec, part) - row[kind]) for spec, row in zip(specs, mine, strict=True)])
         found["error"][kind] = {"exact": round(float((error == 0).mean()), 4), "worst": int(error.max())}
@@ -196,107 +209,25 @@ def _wrong(rows: list[dict[str, Any]]) -> Iterator[str]:
                 yield f"design {row['design']}, {row['family']}: {kind} {rule(spec, part)} by rule, {row[kind]} by Yosys{odd}"
 
 
-def recorded_yosys() -> str:
-    """Version of Yosys that made the recorded rows."""
-    return json.loads(DATA.read_text(encoding="utf-8")).get("yosys", "")
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a file of them, one JSON object in a line; none if there is no such file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def record(rows: list[Row]) -> None:
-    """Fit the models to these rows, write both data files, and print the errors."""
-    prior = json.loads(DATA.read_text(encoding="utf-8"))["prior"]
-    families = {family: fitted(rows, family, prior["families"][family]) for family in FAMILIES}
-    written = {"date": datetime.date.today().isoformat(), "yosys": yosys_version(), "families": families, "prior": prior}
+def main(arguments: list[str] | None = None) -> None:
+    """Synthesise the designs, fit the models, and write the data file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--designs", type=int, default=44, help="designs per family")
+    parser.add_argument("--minutes", type=float, default=120, help="begin no synthesis after so many")
+    parser.add_argument("--work", type=Path, help="keep what was synthesised here, and use what is kept")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = options.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        rows = _measured(options.designs, time.monotonic() + 60 * options.minutes, work)
+    for line in _wrong(rows):
+        print(line)
+    families = {family: fitted(rows, family) for family in FAMILIES}
+    written = {"date": datetime.date.today().isoformat(), "generator": generator_digest(), "families": families}
     DATA.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    ROWS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for family, found in families.items():
         print(family, found["designs"], "designs;", found["error"])
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A prediction beside what Yosys made of the design.
-
-    Attributes
-    ----------
-    design : int
-        Number of the design in the sequence of :func:`boards.parts.fit_designs.design`.
-    family : str
-        Family of parts for which it was synthesised, a key of :data:`boards.parts.fit.FAMILIES`.
-    predicted, found : Resources
-        Resources by the model and the rules, and by synthesis.
-    """
-
-    design: int
-    family: str
-    predicted: Resources
-    found: Resources
-
-    def error(self, kind: str) -> float:
-        """Relative error of the prediction of a kind of resources."""
-        return getattr(self.predicted, kind) / getattr(self.found, kind) - 1
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """Kinds of resources of which the prediction is off by more than the worst error that is stated."""
-        stated = stated_errors(self.family)
-        rules = [kind for kind in ("dsp", "bram") if abs(getattr(self.predicted, kind) - getattr(self.found, kind)) > stated[kind]["worst"]]
-        return (*(kind for kind in KINDS if abs(self.error(kind)) > stated[kind]["worst"]), *rules)
-
-    def __str__(self) -> str:
-        shown = ", ".join(f"{kind} {100 * self.error(kind):+.1f} %" for kind in KINDS)
-        return f"design {self.design}, {self.family}: {shown}" + (f"; worse than stated: {', '.join(self.wrong)}" if self.wrong else "")
-
-
-def checked(number: int, family: str) -> Checked:
-    """Synthesise a design for a family, and return its prediction beside the result."""
-    spec, part = design(number), TARGETS[FAMILIES[family][0]]
-    with tempfile.TemporaryDirectory() as directory:
-        found = synthesised(spec, part, Path(directory))
-    made = Resources(**{kind: found[kind] for kind in ("lut", "ff", "logic", "dsp", "bram")})
-    return Checked(number, family, predicted(spec, part), made)
-
-
-def _check() -> int:
-    """Check the reference designs, print a line for each, and return 1 if one is off by more than is stated."""
-    wrong = 0
-    for reference in REFERENCES:
-        found = checked(*reference)
-        print(found, flush=True)
-        wrong += bool(found.wrong)
-    return int(wrong > 0)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Synthesise the designs, fit the models, and write the data files; or check the reference designs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--designs", type=int, default=48, help="designs per family")
-    parser.add_argument("--minutes", type=float, default=120, help="begin no synthesis after so many")
-    parser.add_argument("--work", type=Path, help="keep what was synthesised here, and use what is kept")
-    parser.add_argument("--check", action="store_true", help="synthesise the reference designs, and say whether the errors hold")
-    options = parser.parse_args(arguments)
-    if options.check:
-        return _check()
-    with tempfile.TemporaryDirectory() as scratch:
-        work = options.work or Path(scratch)
-        work.mkdir(parents=True, exist_ok=True)
-        store = work / f"fit-yosys-{yosys_version()}.jsonl"
-        known = read_rows(store) + (read_rows(ROWS) if recorded_yosys() == yosys_version() else [])
-        rows = _measured(options.designs, time.monotonic() + 60 * options.minutes, known, store)
-    for line in _wrong(rows):
-        print(line)
-    if any(sum(row["family"] == family for row in rows) < 2 * FOLDS for family in FAMILIES):
-        print(
-            f"Fewer than {2 * FOLDS} designs of a family have been synthesised, too few for a model: run this again, with more --minutes."
-        )
-        return 1
-    record(rows)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

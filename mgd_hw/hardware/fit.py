@@ -42,7 +42,7 @@ class Fitted(Result):
     calibrated : str
         Date on which the model was fitted to runs of synthesis.
     current : bool
-        Whether the installed Yosys, if there is one, is of the version that the model was fitted to.
+        Whether the sources of the generator are the ones that the model was fitted to.
     seconds : float
         Wall-clock time of the prediction, in seconds.
     """
@@ -85,7 +85,7 @@ class Fitted(Result):
         yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
         yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
         builds = min(part["designs"] for part in self.parts.values())
-        changed = " Another version of Yosys is installed, so errors may be larger: run python -m boards.parts.fit_calibrate --check."
+        changed = " The sources of the generator have changed since, so errors may be larger: run python -m boards.parts.fit_calibrate."
         stale = "" if self.current else changed
         yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
 
