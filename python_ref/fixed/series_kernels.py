@@ -337,14 +337,14 @@ def _sign_pass(net, plan, register, number, length, z, y, state, cost):
 
 @_compiled
 def _shown_errors(net, length, error):
-    """Return the errors of quantities of which the sample has a frame."""
+    """Return the errors of quantities of which the sample has a frame, in the order of their casts."""
     begin, end = -(-length // net.hold) * net.framed_neurons, net.segments * net.framed_neurons
-    if begin >= end:
-        return error
-    found = np.empty(error.size - end + begin, dtype=np.int64)
-    copy(found[:begin], error[:begin])
-    copy(found[begin:], error[end:])
-    return found
+    found, count = np.empty(error.size, dtype=np.int64), 0
+    for quantity in net.cast_order:
+        if quantity < begin or quantity >= end:
+            found[count] = error[quantity]
+            count += 1
+    return found[:count]
 
 
 @_compiled

@@ -71,6 +71,8 @@ class SeriesNet(NamedTuple):
     """Width in bits of the activation of a neuron event."""
     state_width: int
     """Width in bits of the state of a neuron event."""
+    cast_order: np.ndarray
+    """Quantities in the order in which their errors are cast (int64, shape (quantities,))."""
 
 
 def operand_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
@@ -111,6 +113,7 @@ def describe_series(spec: DesignSpec, optimizer: int) -> tuple[SeriesNet, Plan, 
         one=1 << fraction,
         activation_width=widths["activation"],
         state_width=widths["state"],
+        cast_order=spec.cast_order,
     )
     return net, machine_plan(spec), Rule.of(spec, optimizer)
 

@@ -331,8 +331,12 @@ class DesignSpec(LearningSpec):
 
     def shown_errors(self, length: int) -> np.ndarray:
         """Return the quantities whose errors a presentation of a sample of ``length`` frames shows (int64), in the order of their casts."""
-        quantities = self.unrolled.group_by_group(self.hardware.lanes) if self.sums_by_group else np.arange(self.quantities)
-        return quantities[self.unrolled.perturbed(length)[quantities]]
+        return self.cast_order[self.unrolled.perturbed(length)[self.cast_order]]
+
+    @property
+    def cast_order(self) -> np.ndarray:
+        """All quantities of a network with state (int64, shape (quantities,)), in the order in which their errors are cast."""
+        return self.unrolled.group_by_group(self.hardware.lanes) if self.sums_by_group else np.arange(self.quantities, dtype=np.int64)
 
     def output_format(self, layer: int) -> Fixed:
         """Return the format of a layer's outputs in a frame."""
