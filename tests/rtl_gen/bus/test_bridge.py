@@ -199,10 +199,10 @@ FAULTS = [
     Fault("a reserved write is accepted", "bus.bridge:Bridge._check", "~writable | partial", "partial", ""),
     Fault("a reserved read is accepted", "bus.bridge:Bridge._check", "wrong_read = ~readable |", "wrong_read =", ""),
     Fault("an unaligned access is accepted", "bus.bridge:Bridge._check", "refused.eq(unaligned |", "refused.eq(", ""),
-    Fault("a busy core is written", "bus.bridge:Bridge._check", "is_core & self.busy & ~stops", "0", ""),
-    Fault("a busy core is not stopped", "bus.bridge:Bridge._check", "is_core & self.busy & ~stops", "is_core & self.busy", ""),
+    Fault("a busy core is written", "bus.bridge:Bridge._check", "is_core & self.busy & ~self.always(words, stops)", "0", ""),
+    Fault("a busy core is not stopped", "bus.bridge:Bridge._check", "is_core & self.busy & ~self.always(words, stops)", "is_core & self.busy", ""),
     Fault("memory is read while busy", "bus.bridge:Bridge._check", 'at["data"] & self.busy', "0", ""),
-    Fault("a word without room", "bus.bridge:Bridge._check", 'at["sample"] & (self.room == 0)', "0", ""),
+    Fault("a word without room", "bus.bridge:Bridge.without_room", "sample & (self.room == 0)", "0", ""),
     Fault("a refused write writes", "bus.bridge:Bridge.elaborate", "executes & ~refused & access.write", "executes & access.write", ""),
 ]
 
