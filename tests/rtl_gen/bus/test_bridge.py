@@ -200,7 +200,7 @@ FAULTS = [
     Fault("a reserved read is accepted", "bus.bridge:Bridge._check", "wrong_read = ~readable |", "wrong_read =", ""),
     Fault("an unaligned access is accepted", "bus.bridge:Bridge._check", "refused.eq(unaligned |", "refused.eq(", ""),
     Fault("a busy core is written", "bus.bridge:Bridge._check", "is_core & self.busy & ~self.always(words, stops)", "0", ""),
-    Fault("a busy core is not stopped", "bus.bridge:Bridge._check", "is_core & self.busy & ~self.always(words, stops)", "is_core & self.busy", ""),
+    Fault("a busy core is not stopped", "bus.bridge:Bridge._check", " & ~self.always(words, stops)", "", ""),
     Fault("memory is read while busy", "bus.bridge:Bridge._check", 'at["data"] & self.busy', "0", ""),
     Fault("a word without room", "bus.bridge:Bridge.without_room", "sample & (self.room == 0)", "0", ""),
     Fault("a refused write writes", "bus.bridge:Bridge.elaborate", "executes & ~refused & access.write", "executes & access.write", ""),
