@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from sim.program import Op, Program
 
-__all__ = ["Outcome", "Stalls"]
+__all__ = ["RESET_CYCLES", "Outcome", "Stalls"]
+
+RESET_CYCLES = 2
+"""Cycles for which a simulation resets a core whose registers and memories begin with the values that the Verilog gives them."""
 
 
 @dataclass(frozen=True)

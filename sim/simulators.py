@@ -13,7 +13,7 @@ from python_ref.spec.error import naming
 from sim.error import VerilogError, not_a_core
 from sim.ports import Ports
 from sim.program import Program
-from sim.run import Outcome, Stalls
+from sim.run import RESET_CYCLES, Outcome, Stalls
 
 __all__ = ["SIMULATORS", "Options", "check_verilog", "simulate"]
 
@@ -41,6 +41,8 @@ class Options:
         Seconds after which each tool of a build is aborted.
     silence : float
         Seconds without output after which a simulator is aborted.
+    reset_cycles : int
+        Cycles for which the Verilog is reset before the run.
     """
 
     stalls: Stalls | None = None
@@ -50,6 +52,7 @@ class Options:
     progress: Callable[[Outcome], None] | None = None
     timeout: float = 1800.0
     silence: float = 90.0
+    reset_cycles: int = RESET_CYCLES
 
 
 def check_verilog(verilog: Path, ports: Ports) -> None:
@@ -141,7 +144,7 @@ def simulate(
         raise ValueError(f"Simulator {simulator} must be given a file of Verilog, not {hardware!r}")
     check_verilog(hardware, ports)
     directory.mkdir(parents=True, exist_ok=True)
-    run["silence"] = options.silence
+    run |= {"silence": options.silence, "reset_cycles": options.reset_cycles}
     build: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
     if simulator == "cxxrtl":
         from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl

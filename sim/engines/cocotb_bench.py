@@ -119,15 +119,15 @@ class _Inputs:
             getattr(self._dut, name).value = value
 
 
-async def _reset(dut: Any, inputs: dict[str, int]) -> tuple[RisingEdge, FallingEdge]:
-    """Start the clock and reset the core; the clock's two edges, to wait for."""
+async def _reset(dut: Any, inputs: dict[str, int], cycles: int) -> tuple[RisingEdge, FallingEdge]:
+    """Start the clock and reset the core for so many cycles; the clock's two edges, to wait for."""
     for name in inputs:
         if name != "clk":
             getattr(dut, name).value = 0
     dut.rst.value = 1
     Clock(dut.clk, 10, unit="ns", impl="gpi").start(start_high=False)
     rising, falling = RisingEdge(dut.clk), FallingEdge(dut.clk)
-    for _ in range(3):
+    for _ in range(cycles + 1):
         await rising
     dut.rst.value = 0
     return rising, falling
@@ -142,7 +142,7 @@ async def _run(dut: Any, settings: dict[str, Any], writer: FrameWriter) -> None:
     stream, others = settings["stream"], [f"{name}__ready" for name in settings["taken"]]
     request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, getattr(dut, f"{stream}__ready")
     response = dut.response__payload
-    rising, falling = await _reset(dut, settings["inputs"])
+    rising, falling = await _reset(dut, settings["inputs"], settings["reset_cycles"])
     ops, words = program.ops.tolist(), program.words()
     op = cycles = busy_cycles = taken = idle = 0
     word = next(words, None)

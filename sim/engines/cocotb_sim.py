@@ -24,7 +24,7 @@ from sim.error import BROKEN, CoreError, SimulationError, VerilogError, not_a_co
 from sim.ports import Ports
 from sim.process import build_stamp, call, child_environment, follow, written_output
 from sim.program import Program
-from sim.run import Outcome, Stalls
+from sim.run import RESET_CYCLES, Outcome, Stalls
 
 __all__ = ["build_cocotb", "cocotb_environment", "find_icarus", "find_verilator", "path_without_spaces", "run_cocotb"]
 
@@ -220,6 +220,7 @@ def run_cocotb(
     waves: Path | None = None,
     progress: Callable[[Outcome], None] | None = None,
     silence: float = 90.0,
+    reset_cycles: int = RESET_CYCLES,
 ) -> Outcome:
     """Run a program on a core that :func:`build_cocotb` built in ``directory``.
 
@@ -251,6 +252,7 @@ def run_cocotb(
         "patience": patience,
         "stall_seed": stalls.seed if stalls else 1,
         "stall_share": stalls.share if stalls else 0.0,
+        "reset_cycles": reset_cycles,
     }
     bench_file.write_text(json.dumps(settings), encoding="utf-8")
     arguments = {

@@ -23,7 +23,7 @@ from sim.error import BROKEN, TOO_SLOW, SimulationError, VerilogError, last_line
 from sim.ports import Ports
 from sim.process import build_stamp, follow, piped_output
 from sim.program import Program
-from sim.run import Outcome, Stalls
+from sim.run import RESET_CYCLES, Outcome, Stalls
 
 __all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
 
@@ -242,6 +242,7 @@ def run_cxxrtl(
     waves: Path | None = None,
     progress: Callable[[Outcome], None] | None = None,
     silence: float = 90.0,
+    reset_cycles: int = RESET_CYCLES,
 ) -> Outcome:
     """Run a program on a compiled core.
 
@@ -255,6 +256,8 @@ def run_cxxrtl(
         Called from time to time with the outcome so far.
     silence : float
         Seconds without output after which the simulation is aborted.
+    reset_cycles : int
+        Cycles for which the core is reset before the run.
 
     Raises
     ------
@@ -276,6 +279,7 @@ def run_cxxrtl(
         str(patience),
         str(stalls.seed if stalls else 1),
         str(stalls.share if stalls else 0),
+        str(reset_cycles),
     ]
     receiver = OutputReceiver(ports, program, feed, patience, outcome, progress)
     with log.open("wb") as errors:

@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
     cxxrtl_vcd vcd = cxxrtl_vcd_create();
     cxxrtl_vcd_timescale(vcd, 1, "ns");
     cxxrtl_vcd_add_from_without_memories(vcd, design);
-    std::ofstream waves(argc > 6 ? argv[6] : "waves.vcd", std::ios::binary);
+    std::ofstream waves(argc > 7 ? argv[7] : "waves.vcd", std::ios::binary);
 #endif
     auto step = [&](bool level) {
         clk.set(level);
@@ -194,8 +194,9 @@ int main(int argc, char **argv) {
         port->set(0);
     for (Port &port : takes)
         port.set(0);
+    const int reset_cycles = argc > 6 ? std::atoi(argv[6]) : 2;
     rst.set(1);
-    for (int cycle = 0; cycle < 2; cycle++) {
+    for (int cycle = 0; cycle < reset_cycles; cycle++) {
         step(false);
         step(true);
     }
