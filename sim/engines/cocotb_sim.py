@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -127,6 +128,21 @@ def _job(simulator: str, verb: str, arguments: dict[str, Any]) -> str:
     return json.dumps({"simulator": simulator, "verb": verb, "arguments": arguments})
 
 
+def _with_words(verilog: str) -> str:
+    """Return Verilog whose memories without initial words begin with words of 0, as in the other simulators.
+
+    A single-port memory of an iCE40 has no initial words. In a padding slot a lane multiplies such a word by 0; Icarus would make X of it.
+    """
+    modules = re.split(r"(?<=endmodule)\n", verilog)
+    for number, module in enumerate(modules):
+        memories = re.findall(r"^ *reg \[(\d+):0\] (\\\S+ |\w+) *\[(\d+):0\];", module, flags=re.MULTILINE)
+        bare = [each for each in memories if not re.search(rf"^ *{re.escape(each[1].strip())} *\[\d+\] = ", module, flags=re.MULTILINE)]
+        words = [f"    {name.strip()} [{word}] = {int(width) + 1}'d0;\n" for width, name, last in bare for word in range(int(last) + 1)]
+        if words:
+            modules[number] = module.replace("endmodule", f"  initial begin\n{''.join(words)}  end\nendmodule")
+    return "\n".join(modules)
+
+
 def build_cocotb(
     verilog: Path,
     ports: Ports,
@@ -175,7 +191,10 @@ def build_cocotb(
     if simulator == "verilator" and notify is not None:
         notify("Verilator compiles the core, which takes up to a minute")
     source = directory / ("core.sv" if verilog.suffix == ".sv" else "core.v")
-    shutil.copyfile(verilog, source)
+    if simulator == "icarus":
+        source.write_text(_with_words(verilog.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        shutil.copyfile(verilog, source)
     given = list(_ARGUMENTS[simulator])
     sources = [str(source)]
     if simulator == "icarus" and source.suffix == ".sv":

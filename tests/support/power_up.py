@@ -43,7 +43,7 @@ class PoweredUp:
 
 
 def undefined(verilog: str, *, incremental: bool = False, words: random.Random | None = None) -> PoweredUp:
-    """Return Verilog in which no register and no memory that can be written has an initial value.
+    """Return Verilog in which every register, and every word of a memory that can be written, begins undefined.
 
     ``words`` gives memories random words. In a padding slot a lane multiplies whatever its memory has by 0, which is 0 in hardware; where
     a memory has words that no host writes, Verilog makes X of it.
@@ -57,7 +57,7 @@ def at_random(verilog: str, rng: random.Random, *, incremental: bool = False) ->
 
 
 _Value = Callable[[int], int | None]
-"""Returns an initial value of so many bits, or None for none."""
+"""Returns an initial value of so many bits, or None for an undefined one."""
 
 
 def _changed(verilog: str, register: _Value, word: _Value, incremental: bool) -> PoweredUp:
@@ -96,9 +96,8 @@ def _with_words(module: str, name: str, width: int, words: dict[int, int | None]
     """Return a module with other initial words of a memory."""
     own = re.escape(name)
     module = re.sub(rf"^  initial begin\n(?:    {own}\s*\[\d+\] = .*;\n)+  end\n", "", module, flags=re.MULTILINE)
-    lines = [f"    {name} [{number}] = {width}'h{word:x};\n" for number, word in words.items() if word is not None]
-    block = f"  initial begin\n{''.join(lines)}  end\n" if lines else ""
-    return module.replace("endmodule", f"{block}endmodule")
+    lines = [f"    {name} [{number}] = {width}'h{'x' if word is None else f'{word:x}'};\n" for number, word in words.items()]
+    return module.replace("endmodule", f"  initial begin\n{''.join(lines)}  end\nendmodule")
 
 
 def undefined_after(cycles: int, verilog: str, ports: Ports, directory: Path) -> set[str]:
