@@ -150,13 +150,10 @@ def test_without_a_reset_the_core_is_undefined(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", ["icarus", "cxxrtl"])
 def test_a_register_without_a_reset_is_seen(simulator, tmp_path, monkeypatch):
-    """The turns of the counters are not reset."""
-    planted(
-        Fault(
-            "turns", "registers:RegisterFile.elaborate", "slot = Signal(range(SLOTS))", "slot = Signal(range(SLOTS), reset_less=True)", ""
-        ),
-        monkeypatch.setattr,
-    )
-    changed = without_values(SPECS["node"]) if simulator == "icarus" else with_values(SPECS["node"], 0)
+    """The sequencer's flag of a pass that is running is not reset."""
+    right = '(Signal(name=name) for name in ("running", '
+    wrong = right.replace("name=name", "name=name, reset_less=True")
+    planted(Fault("flag", "series.sequencer:SeriesSequencer.elaborate", right, wrong, ""), monkeypatch.setattr)
+    changed = without_values(SPECS["leaky"]) if simulator == "icarus" else with_values(SPECS["leaky"], 1)
     with pytest.raises((CoreError, AssertionError)):
-        compare(SPECS["node"], changed, tmp_path, simulator)
+        compare(SPECS["leaky"], changed, tmp_path, simulator)

@@ -32,9 +32,9 @@ class PoweredUp:
     verilog : str
         The Verilog.
     registers, memories : int
-        Numbers of registers and of memories whose initial values were changed. Memories without a write port keep
-        their words. So does that of the register file, which has the constants that identify a core, and the last word of the kept
-        pre-activations of incremental probes, which is 0.
+        Numbers of registers and of memories whose initial values were changed. Memories without a write port keep their words. So do the
+        register file, whose memory has the constants that identify a core, and which might write to it in the first cycle, and the last
+        word of the kept pre-activations of incremental probes, which is 0.
     """
 
     verilog: str
@@ -65,9 +65,12 @@ def _changed(verilog: str, register: _Value, word: _Value, incremental: bool) ->
     for text in _MODULE.split(_ALIAS.sub("", verilog)):
         found = _BLOCK.search(text)
         block = found[1] if found else ""
+        if block == "registers":
+            modules.append(text)
+            continue
         module, count = _with_registers(text, register)
         registers += count
-        for match in () if block == "registers" else _MEMORY.finditer(text):
+        for match in _MEMORY.finditer(text):
             name, width, depth = match[2].strip(), int(match[1]) + 1, int(match[3]) + 1
             if re.search(rf"^\s*{re.escape(name)}\s*\[.*\]\s*<=", text, re.MULTILINE):
                 constant = {depth - 1: 0} if incremental and block == "neurons" and "kept" in name else {}
