@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,11 +19,22 @@ from python_ref.spec.events import event_fields
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import COUNTERS, probes
 
-__all__ = ["Chip", "LearnerState", "Measured", "initial_learner", "step"]
+__all__ = ["Chip", "LearnerState", "Measured", "NodeChip", "initial_learner", "step"]
 
 Chip = Callable[[np.ndarray, int, int], Sequence[int]]
 """The outside: from the raw words of a pass (int64, shape (N,)), the index of the sample, and the number of cost words that are taken, to
 the raw cost words that come in time. Fewer than that number mean that a cost did not come."""
+
+
+@runtime_checkable
+class NodeChip(Protocol):
+    """The outside of a learner of node currents: a :data:`Chip` with weights of its own, which it changes by the errors of its nodes."""
+
+    def __call__(self, words: np.ndarray, sample: int, count: int) -> Sequence[int]:
+        """Return the raw cost words of a measurement."""
+
+    def apply(self, errors: np.ndarray) -> None:
+        """Subtract err_j·x_i from every weight, x_i of the sample that was measured last; raw errors (int64, shape (N,))."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +139,8 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     state : LearnerState
         State before the step; it is not modified.
     chip : callable
-        The outside, which is called once for each pass that is measured, in order.
+        The outside, which is called once for each pass that is measured, in order; with node currents a :class:`NodeChip`, whose
+        ``apply`` gets the errors of each update after its step, so before anything else is measured.
 
     Returns
     -------
@@ -163,6 +176,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     counted["broadcast"] = int(outside) * spec.quantities
     learned = correlate(spec, state, s, np.full(spec.quantities, g), update_due)
     counted |= learned.saturated
+    errors = {"error": learned.update} if spec.sends_errors and learned.update is not None else {}
     added = {
         "steps": 1,
         "updates": int(update_due),
@@ -175,6 +189,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         "cost_change": np.array((int(change),)),
         "broadcast": learned.broadcast,
         "sign": s,
+        **errors,
         "gradient": learned.gradient,
         **learned.optimizer,
         "parameter": learned.parameters,
@@ -193,6 +208,10 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         baseline=first,
         counters=observed["counter"],
     )
+    if spec.sends_errors and update_due:
+        if not isinstance(chip, NodeChip):
+            raise TypeError("Chip of a learner of node currents must have a method apply")
+        chip.apply(errors["error"])
     if spec.hardware.signature:
         signature = _extend(full, state.signature, observed, (0, 1) if first_due else (1,))
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
