@@ -425,7 +425,7 @@ class BaseLane(wiring.Component, ABC):
         self._update(m, old, ~inverse, Const(1, 1), Const(1, 1))
 
     def note_update(self, m, u, minus, active):
-        """Do what else follows from an update u, which is valid at cycle ``update``, as the arguments of :meth:`_update` are; here nothing."""
+        """Do what else follows from an update u, valid at cycle ``update`` like all arguments of :meth:`_update`; here nothing."""
 
     def _update(self, m, old, u, minus, active):
         """θ ← saturate(θ ± u), valid at cycle ``parameter``."""

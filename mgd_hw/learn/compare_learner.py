@@ -243,7 +243,10 @@ def _train_float(
     state = initial_state(learner, spec.formats.weight.to_real(_initial(design, given)))
     for number in range(steps):
         index = np.array([[float(number // schedule.sample_period % spec.outside.samples)]])
+        before = state
         state, _ = step(learner, state, index, np.empty((1, 0)))
+        if spec.sends_errors and state.updates > before.updates:
+            chip.apply_real(before.theta - state.theta)
         if number % 64 == 63:
             show(number + 1)
     return np.asarray(state.theta, dtype=np.float64)
@@ -259,11 +262,16 @@ def _train_fixed(
     state = model.initial_learner(spec, _initial(design, given))
     scale: Any = 2.0**spec.formats.cost.fraction_bits
 
-    def asked(words: np.ndarray, sample: int, count: int) -> list[int]:
-        found = chip(words, sample, count)
-        measured.append(sum(found) / len(found) / scale)
-        return found
+    class Asked:
+        def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+            found = chip(words, sample, count)
+            measured.append(sum(found) / len(found) / scale)
+            return found
 
+        def apply(self, errors: np.ndarray) -> None:
+            chip.apply(errors)
+
+    asked = Asked()
     for number in range(steps):
         state, _ = model.step(spec, state, asked)
         if number % 64 == 63:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from python_ref.fixed.correlation import correlate
+from python_ref.fixed.correlation import Learned, correlate
 from python_ref.fixed.narrowing import narrow
 from python_ref.fixed.signature import INITIAL, event_words, register_of, signed
 from python_ref.fixed.state import add_counts, checked_parameters, cleared, sign_source
@@ -139,8 +139,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     state : LearnerState
         State before the step; it is not modified.
     chip : callable
-        The outside, which is called once for each pass that is measured, in order; with node currents a :class:`NodeChip`, whose
-        ``apply`` gets the errors of each update after its step, so before anything else is measured.
+        The outside, which is called once for each pass that is measured, in order; with node currents a :class:`NodeChip`.
 
     Returns
     -------
@@ -169,14 +168,12 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     difference = first.cost - second.cost if spec.two_sided else second.cost - first.cost
     change, outside = narrow(difference, spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast)
     counted = {"cost_change": int(outside)}
-
     # The broadcast: scaled and narrowed once; then the correlation, and the update if it is due.
     scaled = spec.cost_change_format.scaled(spec.gradient_exponent_at(n))
     g, outside = narrow(change, scaled, spec.gradient_format, spec.formats.gradient_cast)
     counted["broadcast"] = int(outside) * spec.quantities
     learned = correlate(spec, state, s, np.full(spec.quantities, g), update_due)
     counted |= learned.saturated
-    errors = {"error": learned.update} if spec.sends_errors and learned.update is not None else {}
     added = {
         "steps": 1,
         "updates": int(update_due),
@@ -189,7 +186,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         "cost_change": np.array((int(change),)),
         "broadcast": learned.broadcast,
         "sign": s,
-        **errors,
+        **_send_errors(spec, learned, chip, update_due),
         "gradient": learned.gradient,
         **learned.optimizer,
         "parameter": learned.parameters,
@@ -208,10 +205,6 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         baseline=first,
         counters=observed["counter"],
     )
-    if spec.sends_errors and update_due:
-        if not isinstance(chip, NodeChip):
-            raise TypeError("Chip of a learner of node currents must have a method apply")
-        chip.apply(errors["error"])
     if spec.hardware.signature:
         signature = _extend(full, state.signature, observed, (0, 1) if first_due else (1,))
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
@@ -225,6 +218,18 @@ def _measure(spec: LearnerSpec, state: LearnerState, chip: Chip, words: np.ndarr
     if len(costs) < wanted:
         return None
     return Measured(words, sum(int(cost) for cost in costs) << (spec.outside.average - state.average))
+
+
+def _send_errors(spec: LearnerSpec, learned: Learned, chip: Chip, update_due: bool) -> dict[str, np.ndarray]:
+    """Give the errors of node currents to the chip where an update is due; return them as an observable, nothing of other quantities."""
+    if not spec.sends_errors:
+        return {}
+    if not isinstance(chip, NodeChip):
+        raise TypeError("Chip of a learner of node currents must have a method apply")
+    assert learned.update is not None
+    if update_due:
+        chip.apply(learned.update)
+    return {"error": learned.update}
 
 
 def _extend(spec: LearnerSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...]) -> tuple[int, int]:

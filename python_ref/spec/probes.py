@@ -155,7 +155,9 @@ def _errors(spec: LearnerSpec) -> list[Probe]:
     """Return the observable that only a learner of node currents has."""
     if not spec.sends_errors:
         return []
-    return [Probe("error", (spec.quantities,), (spec.node_error_format,), "err where this step's correlation updates, otherwise 0, by quantity")]
+    return [
+        Probe("error", (spec.quantities,), (spec.node_error_format,), "err where this step's correlation updates, otherwise 0, by quantity")
+    ]
 
 
 def values_per_step(spec: LearningSpec) -> int:
