@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from boards.link import MemoryLink
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import AnyLink, Session
 from python_ref.fixed.learner import LearnerState, step
@@ -217,6 +218,8 @@ class LearnerSession(Session):
     def _run_steps(self, link: AnyLink, start: int, steps: int) -> None:
         spec, registers = self.run.spec, relay_map(self.run.spec)
         host.set_rate(spec, link, start)
+        if isinstance(link, MemoryLink):
+            link.forget_end()
         host.write_register(spec, link, "count", steps)
         host.write_register(spec, link, "command", Command.TRAIN)
         wanted = 1 << spec.outside.average
@@ -243,6 +246,8 @@ class LearnerSession(Session):
         errors of node currents, none where all are 0."""
         spec, at = self.run.spec, {name: register.address for name, register in relay_map(self.run.spec).items()}
         rows = -(-spec.n_parameters // packed_words(spec))
+        if isinstance(link, MemoryLink):  # a read of ``outside`` over a bus is answered at once
+            link.await_pass()
         ((flags, *words),) = link.ask([((), (at["outside"], *(at["words"],) * min(rows, _FIRST_ROWS)))])
         found = np.array(words, dtype=np.int64)
         if rows > _FIRST_ROWS:

@@ -2,6 +2,7 @@
 the model does."""
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from rtl_gen.emit import emit_verilog
 from sim import host
 from sim.program import ProgramLink, ReplayLink
 from tests.rtl_gen.learner.test_core import ONE_SIDED
+from tests.rtl_gen.learner.test_nodes import NODES
 from tests.rtl_gen.test_emit import check, lint
 from tests.support.bus_simulation import BusSimulation, actions_of
 from tests.support.marks import slow_unless
@@ -97,6 +99,20 @@ def test_a_processor_is_the_outside(bus, simulations):
     del counters["cycles"]
     assert counters == dict(zip(COUNTERS, state.counters.tolist(), strict=True)) and counters["steps"] == STEPS
     assert signature == state.signature[0] | state.signature[1] << 32
+
+
+@ICARUS
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [SPEC, NODES], ids=lambda spec: spec.name)
+def test_a_session_trains_it_over_a_window_of_memory(spec, tmp_path):
+    """Behind Wishbone, after a run that was left alone; with node currents, the chip changes its weights by their errors."""
+    spec = replace(spec, outside=replace(spec.outside, timeout_cycles=50_000))
+    simulation = BusSimulation(spec, Bus.WISHBONE, SampleSource.BUS, tmp_path).build()
+    ((equal, verified, done, measurements, weights),) = simulation.run(
+        [["learner session", pickle.dumps(spec).hex(), 8, str(tmp_path)]], pauses=3
+    )
+    assert equal and done == 8 and verified > measurements * (spec.quantities + 1) > 8 * spec.quantities
+    assert np.any(weights) == spec.sends_errors
 
 
 @ICARUS
