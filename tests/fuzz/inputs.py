@@ -26,7 +26,8 @@ VALUES = (
     "0", "1", "-1", "2", "3", "255", "4097", "1e9", "99999999999999999999", "0.5", "-0.0", "inf", "-inf", "nan", "true", "false", '""',
     '"a"', '"2^-4"', '"2^99"', '"SQ4.12"', '"SQ1.62"', '"UQ0.8"', '"SQ0.0"', '"node"', '"weight"', '"lfsr"', '"walsh"', '"sequential"',
     '"tanh"', '"relu"', '"leaky-relu"', '"sgd"', '"momentum"', '"shift-adam"', '"stochastic"', '"floor"', '"two-sided"', "[]", "[1]",
-    "[2, 1]", "[2, 3, 1]", "[[0, -4]]", "[[0, -4], [0, -5]]", "[[1, 1]]", "[[1, 2], [2, 2]]", '[2, {neurons = 3, kind = "sparse", fan_in = 1}, 1]',
+    "[2, 1]", "[2, 3, 1]", "[[0, -4]]", "[[0, -4], [0, -5]]", "[[1, 1]]", "[[1, 2], [2, 2]]",
+    '[2, {neurons = 3, kind = "sparse", fan_in = 1}, 1]',
     '[2, {neurons = 3, kind = "lif", leak = 2}, 1]', '[2, {neurons = 3, kind = "stochastic", draws = 2}, 1]', "{}", "{a = 1}",
     "1979-05-27", "07:32:00", '"""\n"""', "0x7fffffffffffffff", "[[[[1]]]]", '"xor"', '"digits"', '"csv"', '"../x"',
 )  # fmt: skip

@@ -20,7 +20,7 @@ from python_ref.spec.error import Refusal
 
 __all__ = ["Hang", "Outcome", "Target", "fuzz"]
 
-LONGEST = 20.0
+LONGEST = 60.0
 """Seconds after which an input hangs."""
 LONGEST_MESSAGE = 2_000
 """Most characters of a message."""

@@ -26,8 +26,8 @@ __all__ = ["TARGETS"]
 
 NEW = "new"
 """Stands for a design file to start from, in the place of keys."""
-LARGE = 1 << 16
-"""Number of parameters above which an accepted design is not looked at any further."""
+LARGE, WIDE = 1 << 10, 16
+"""Number of parameters, and of lanes, above which an accepted design is not looked at any further."""
 
 
 def take_design(text: bytes, folder: Path) -> None:
@@ -35,7 +35,12 @@ def take_design(text: bytes, folder: Path) -> None:
     folder.mkdir()
     (folder / "given.toml").write_bytes(text)
     design = load_any(folder / "given.toml")
-    if isinstance(design, Design) and not design.float_only.requests and design.spec.n_parameters < LARGE:
+    if (
+        isinstance(design, Design)
+        and not design.float_only.requests
+        and design.spec.n_parameters <= LARGE
+        and design.spec.hardware.lanes <= WIDE
+    ):
         fit(design)
 
 
@@ -146,7 +151,8 @@ def take_line(given: tuple[list[bytes], bytes, bool], folder: Path) -> None:
         link = SerialLink(_Port(data), load("xor").spec, silence=0.02, patience=0.02)
         link.read(0)
     except Refusal as refusal:
-        raise refusal.about(key="--link", value="given")
+        refusal.about(key="--link", value="given")
+        raise
 
 
 @cache
