@@ -26,6 +26,7 @@ from tests.rtl_gen.learner.test_core import ONE_SIDED
 from tests.rtl_gen.learner.test_nodes import NODES
 from tests.rtl_gen.test_emit import check, lint
 from tests.support.bus_simulation import BusSimulation, actions_of
+from tests.support.faults import Fault, planted
 from tests.support.marks import slow_unless
 from tests.support.virtual_chip import VirtualChip
 
@@ -62,8 +63,12 @@ def recorded(action):
 @ICARUS
 @for_each_bus(Bus.AXI4_LITE)
 def test_a_processor_is_the_outside(bus, simulations):
+    processor_is_the_outside(simulations(bus))
+
+
+def processor_is_the_outside(simulation):
     """It waits for the interrupt of each pass, reads the words, and writes their costs."""
-    simulation, rng = simulations(bus), np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     at, start = simulation.registers, rng.integers(-200, 200, SPEC.quantities)
     chip, passes = VirtualChip(SPEC, 3, gain=0.2, offset=0.1, noise=0.05), []
 
@@ -118,7 +123,11 @@ def test_a_session_trains_it_over_a_window_of_memory(spec, tmp_path):
 @ICARUS
 @for_each_bus(Bus.WISHBONE)
 def test_a_busy_learner_takes_stop_and_what_the_outside_writes(bus, simulations):
-    at = simulations(bus).registers
+    busy_learner_takes_stop(simulations(bus))
+
+
+def busy_learner_takes_stop(simulation):
+    at = simulation.registers
     start = [["write", at["settle"], 0], ["write", at["timeout"], 9_000], ["write", at["samples"], 1], ["write", at["count"], 3]]
     begin = [["write", at["command"], int(Command.TRAIN)], ["cycles", 200], ["read", at["outside"]], ["read", at["status"]]]
     wrong = [
@@ -131,13 +140,35 @@ def test_a_busy_learner_takes_stop_and_what_the_outside_writes(bus, simulations)
     right = [["write", at["row"], 0], ["write", at["cost_word"], 5], ["write", at["command"], int(Command.STOP)]]
     idle = [["write", at["command"], int(Command.INFER)], ["write", at["command"], int(Command.DISCARD)], ["read", at["interrupt_status"]]]
     finish = [["cycles", 200], ["write", at["cost_word"], 5]] * 5  # of the passes of the step that has begun; the last ones are dropped
-    found = simulations(bus).run([*start, *begin, *wrong, *right, *finish, ["wait", at["status"]], *idle, ["read", at["steps"]]])
+    found = simulation.run([*start, *begin, *wrong, *right, *finish, ["wait", at["status"]], *idle, ["read", at["steps"]]])
     assert found[: len(start) + 2] == [True] * len(start) + [True, None]
     place = len(start) + 2
     assert found[place : place + 2] == [[True, 3], [True, Status.BUSY]]
     assert [done is False or done[0] is False for done in found[place + 2 : place + 7]] == [True] * 5
     assert found[place + 7 : place + 10] == [True] * 3
     assert found[-4:] == [False, False, [True, int(Interrupt.RUN_ENDED | Interrupt.STARVED)], [True, 1]]
+
+
+_BRIDGE = "bus.top:LearnerBridge"
+FAULTS = (
+    Fault(
+        "the outside writes nothing during a run", f"{_BRIDGE}.always", "stops | (words[4:] == RELAY_ADDRESSES.start >> 4)", "stops", "busy"
+    ),
+    Fault("everything is written during a run", f"{_BRIDGE}.always", "return stops |", "return 1 | stops |", "busy"),
+    Fault("no interrupt of a pass", f"{_BRIDGE}.raised", "self.awaits & ~before", "self.awaits & 0 & ~before", "processor"),
+    Fault("no interrupt of the end", f"{_BRIDGE}.raised", 'before["busy"] & ~self.busy', "0", "busy"),
+    Fault("streams in disorder", "learner.streams:StreamMerger.elaborate", "(turn == lanes - 1)", "(turn == lanes)", "processor"),
+)
+
+
+@ICARUS
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_seen_behind_a_bus(fault, tmp_path, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    simulation = BusSimulation(SPEC, Bus.WISHBONE, SampleSource.BUS, tmp_path).build()
+    with pytest.raises((AssertionError, TypeError)):
+        {"busy": busy_learner_takes_stop, "processor": processor_is_the_outside}[fault.design](simulation)
 
 
 @for_each_bus(Bus.AXI4_LITE)
