@@ -157,7 +157,7 @@ FAULTS = (
     Fault("everything is written during a run", f"{_BRIDGE}.always", "return stops |", "return 1 | stops |", "busy"),
     Fault("no interrupt of a pass", f"{_BRIDGE}.raised", "self.awaits & ~before", "self.awaits & 0 & ~before", "processor"),
     Fault("no interrupt of the end", f"{_BRIDGE}.raised", 'before["busy"] & ~self.busy', "0", "busy"),
-    Fault("streams in disorder", "learner.streams:StreamMerger.elaborate", "here.last | (turn == lanes - 1)", "turn == lanes - 1", "processor"),
+    Fault("streams in disorder", "learner.streams:StreamMerger.elaborate", "here.last | (turn == lanes - 1)", "turn == 1", "processor"),
 )
 
 
