@@ -139,6 +139,7 @@ class _Bench:
         self.dut, self.settings = dut, settings
         self.bus = Axi(dut, chance) if settings["bus"] == "axi4-lite" else Wishbone(dut, chance)
         self.words = iter(settings["words"])
+        self.passes: list[list[int]] = []
         if settings["stream_bytes"]:
             bus = AxiStreamBus.from_prefix(dut, "s_axis")
             self.source = AxiStreamSource(bus, self.bus.clock, self.bus.reset, reset_active_level=bool(self.bus.active))
@@ -172,6 +173,10 @@ class _Bench:
                 await self.source.wait()
             case "session":
                 return await bridge(self.in_session)(*given)
+            case "outside":
+                cocotb.start_soon(self.be_outside(*given))
+            case "outside words":
+                return self.passes
             case "learner session":
                 return await bridge(self.in_learner_session)(*given)
             case "link":
@@ -194,6 +199,29 @@ class _Bench:
             case _:
                 raise ValueError(f"There is no action {kind}")
         return None
+
+    async def be_outside(self, costs: list[int], streams: list[str], width: int) -> None:
+        """Be the outside of a learner at its ports, cycle by cycle: note the words of each pass by quantity, and offer these costs."""
+        dut, left, words = self.dut, list(costs), {}
+        for name in (*streams, "sample"):
+            getattr(dut, f"{name}__ready").value = 1
+        dut.cost__valid.value = 0
+        while True:
+            await RisingEdge(self.bus.clock)
+            for name in streams:
+                if int(getattr(dut, f"{name}__valid").value):
+                    payload = int(getattr(dut, f"{name}__payload").value)
+                    value, index = payload & (1 << width) - 1, payload >> width & (1 << self.settings["index_bits"]) - 1
+                    words[index] = value - (value >> width - 1 << width)
+            if int(dut.apply_stb.value):
+                self.passes.append([words[index] for index in sorted(words)])
+                words = {}
+            if int(dut.cost__valid.value) and int(dut.cost__ready.value):
+                left.pop(0)
+            offered = bool(left) and int(dut.measure_ready.value)
+            dut.cost__valid.value = int(offered)
+            if offered:
+                dut.cost__payload.value = left[0] & (1 << len(dut.cost__payload)) - 1
 
     def over_link(self, spec: str, ops: list[list[int]]) -> list[int]:
         """Carry out the operations of a program over the link for a window of memory, in a thread; the words read."""
