@@ -31,6 +31,7 @@ SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
 BUSES = ("axi4-lite", "wishbone")
 SAMPLE_SOURCES = ("bus", "axi4-stream")
+OUTSIDES = ("registers", "ports")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
 SECTIONS = {
@@ -170,6 +171,7 @@ def import_network(file: Path, name: str | None, as_json: bool, **options: Any) 
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
 @click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
 @click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
+@click.option("--outside", type=click.Choice(OUTSIDES), help="Where a learner behind a bus has its outside.  [default: registers]")
 @click.option("--headers", is_flag=True, help="Write C headers, a page and an IP-XACT component of the registers as well.")
 @_options("clock", "baud", "out", "json")
 def generate(
@@ -177,6 +179,7 @@ def generate(
     board: str | None,
     bus: str | None,
     samples: str | None,
+    outside: str | None,
     headers: bool,
     clock: float | None,
     baud: int | None,
@@ -188,7 +191,7 @@ def generate(
     The command prints every value that the design file leaves out, and why it follows from the rest.
     """
     with _terminal(as_json) as terminal:
-        behind = partial(mgd_hw.generate, bus=bus, samples=samples, headers=headers)
+        behind = partial(mgd_hw.generate, bus=bus, samples=samples, outside=outside, headers=headers)
         terminal.finish(behind(design, out, board=board, clock=clock, baud=baud, progress=terminal))
 
 

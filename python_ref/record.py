@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from python_ref.fixed import learner
-from python_ref.fixed.learner import Chip, LearnerState
+from python_ref.fixed.learner import Chip, LearnerState, NodeChip
 from python_ref.fixed.machine import State, step
 from python_ref.trace import Header, LearnerRun, Run, TraceWriter
 
@@ -60,12 +61,7 @@ def write_learner_reference(
         If the chip gives fewer cost words than it is asked for.
     """
     state, given = run.initial_state(), list[int]()
-
-    def logged(words: np.ndarray, sample: int, count: int) -> list[int]:
-        found = list(chip(words, sample, count))
-        given.extend(found)
-        return found
-
+    logged = _Logged(chip, given.extend)
     with TraceWriter(directory, Header.of(run, "python_ref.fixed.learner"), run.spec) as writer:
         for number in range(run.steps):
             state, observed = learner.step(run.spec, state, logged)
@@ -75,6 +71,25 @@ def write_learner_reference(
             if steps_done is not None and number % 64 == 63:
                 steps_done(number + 1)
     return state, given
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A chip whose cost words go to a function as well."""
+
+    chip: Chip
+    seen: Callable[[list[int]], object]
+
+    def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+        found = list(self.chip(words, sample, count))
+        self.seen(found)
+        return found
+
+    def apply(self, errors: np.ndarray) -> None:
+        """See :class:`~python_ref.fixed.learner.NodeChip`."""
+        if not isinstance(self.chip, NodeChip):
+            raise TypeError("Chip of a learner of node currents must have a method apply")
+        self.chip.apply(errors)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -262,6 +262,10 @@ class CorrelatingArray(wiring.Component):
         """Connect the broadcast of a word's event."""
         m.d.comb += event.broadcast.eq(broadcast)
 
+    def shown_of(self, lane) -> dict:
+        """What else the event of a word shows of a lane, by field, at cycle ``parameter``; here nothing."""
+        return {}
+
     def _existing(self, m, slot, when=1):
         """Mask of the lanes with a neuron, one cycle after the slot; 0 unless ``when``."""
         # Without a reset, since its wire to the registers of many lanes would be long.
@@ -284,6 +288,7 @@ class CorrelatingArray(wiring.Component):
             shown = {
                 "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),
                 "parameter": lane.parameter,
+                **self.shown_of(lane),
             }
             if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")

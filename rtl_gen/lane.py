@@ -424,8 +424,12 @@ class BaseLane(wiring.Component, ABC):
         m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
         self._update(m, old, ~inverse, Const(1, 1), Const(1, 1))
 
+    def note_update(self, m, u, minus, active):
+        """Do what else follows from an update u, valid at cycle ``update`` like all arguments of :meth:`_update`; here nothing."""
+
     def _update(self, m, old, u, minus, active):
         """θ ← saturate(θ ± u), valid at cycle ``parameter``."""
+        self.note_update(m, u, minus, active)
         low, high = self.spec.parameter_limits
         difference = Signal(signed(len(old) + 1), reset_less=True)
         nonzero, counted = Signal(reset_less=True), Signal(reset_less=True)

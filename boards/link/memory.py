@@ -17,10 +17,12 @@ import numpy as np
 from boards.link.link import LinkLost
 from boards.link.port import PortError
 from boards.link.traffic import Statistics
-from python_ref.spec.bus import ADDRESS_BITS, SampleSource, byte_address, window_map
+from python_ref.spec.bus import ADDRESS_BITS, Interrupt, SampleSource, byte_address, window_map
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.frames import unpack_samples
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import Command, Status
 
 __all__ = ["DeviceMemory", "MemoryLink", "Window", "open_memory"]
@@ -91,14 +93,15 @@ class MemoryLink:
     """A core behind a bus, as the :class:`~python_ref.spec.registers.Link` that host procedures use; its samples come over the bus.
 
     Samples are queued until :meth:`wait_idle`, and then written as there is room for them. When the link is opened, it stops a run that
-    is under way, and discards samples. It has the methods of :class:`~boards.link.link.SerialLink` that a training session uses.
+    is under way, and discards samples; a learner that awaits costs gets zeros for them. It has the methods of
+    :class:`~boards.link.link.SerialLink` that a training session uses.
 
     Parameters
     ----------
     window : Window
         The window of memory of the core.
-    spec : DesignSpec
-        Design of the core, which was generated with ``--bus`` and samples over the bus.
+    spec : LearningSpec
+        Design of the core, which was generated with ``--bus``, and where its network is inside with samples over the bus.
     patience : float
         Seconds for which a busy core may take no sample and end no step.
     statistics : Statistics or None
@@ -110,7 +113,7 @@ class MemoryLink:
         Counts of the bytes written and read so far.
     """
 
-    def __init__(self, window: Window, spec: DesignSpec, *, patience: float = 60.0, statistics: Statistics | None = None) -> None:
+    def __init__(self, window: Window, spec: LearningSpec, *, patience: float = 60.0, statistics: Statistics | None = None) -> None:
         self.window = window
         self.spec = spec
         self.patience = patience
@@ -119,8 +122,11 @@ class MemoryLink:
         self.statistics = statistics or Statistics()
         if self._read("status") & Status.BUSY:
             self._write("command", Command.STOP)
+            if isinstance(spec, LearnerSpec):
+                self._give_up_costs()
             self.wait_idle()
-        self._write("command", Command.DISCARD)
+        if not isinstance(spec, LearnerSpec):
+            self._write("command", Command.DISCARD)
 
     def _read(self, name: str) -> int:
         return self.read(self._at[name] // 4)
@@ -162,6 +168,32 @@ class MemoryLink:
                     raise Refusal(f"{reason}; no samples are left to send", "Queue the samples of a run before it is waited for.")
                 raise Refusal(reason, "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.")
 
+    # -- a learner, whose outside is the host --------------------------------------------------------------------------
+
+    def _give_up_costs(self) -> None:
+        """Answer a learner that awaits costs with zeros, until its run has ended."""
+        while self._read("status") & Status.BUSY:
+            if self._read("outside") & 1:
+                self._write("cost_word", 0)
+
+    def forget_end(self) -> None:
+        """Clear the bit that tells of the end of a run, before a run whose passes are awaited."""
+        self._write("interrupt_status", Interrupt.RUN_ENDED)
+
+    def await_pass(self) -> None:
+        """Return when a learner awaits a cost, or its run has ended since :meth:`forget_end`.
+
+        Raises
+        ------
+        Refusal
+            If neither happens for ``patience`` seconds.
+        """
+        since = time.monotonic()
+        while not self._read("outside") & 1 and not self._read("interrupt_status") & Interrupt.RUN_ENDED:
+            if time.monotonic() - since > self.patience:
+                reason = f"The learner is busy, and for {self.patience:g} s has awaited no cost"
+                raise Refusal(reason, "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.")
+
     def _feed(self) -> int:
         """Write as many words of samples as there is room for, and return their number.
 
@@ -177,6 +209,7 @@ class MemoryLink:
 
     def send_packed(self, data: bytes) -> None:
         """Queue samples in the format of :func:`~python_ref.spec.frames.pack_samples`."""
+        assert isinstance(self.spec, DesignSpec), "a learner has no samples"
         self.send(unpack_samples(self.spec, data).ravel().tolist())
 
     def flush(self) -> None:

@@ -155,7 +155,7 @@ def read_raw(spec: DataSpec) -> RawSamples:
     if raw.inputs.shape[1] != spec.inputs:
         raise _other_inputs(spec, raw)
     for name, table in (("an input", raw.inputs), ("a target", raw.answers)):
-        if table.dtype.kind == "f" and np.abs(table).max() > LARGEST_VALUE:
+        if table.dtype.kind == "f" and float(np.abs(table).max()) > LARGEST_VALUE:  # a float, since float16 has no such number
             place = np.argwhere(np.abs(table) > LARGEST_VALUE)[0]
             reason = f"{raw.where}: {name} of {raw.sample(place[0])} is {table[tuple(place)]:g}, beyond ±{LARGEST_VALUE:g}"
             raise spec.refuse(reason, "Scale the values.")

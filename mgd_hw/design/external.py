@@ -116,8 +116,8 @@ def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
         "the network is outside, and this command cannot do something with its learner yet",
-        "Run `mgd-hw generate`, `cosim`, `diagnose`, `train`, `synth`, `build`, `compare` or `report`, or give network.layers for one "
-        "inside.",
+        "Run `mgd-hw generate`, `cosim`, `diagnose`, `train`, `synth`, `build`, `compare`, `sweep` or `report`, or give network.layers for "
+        "one inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,
@@ -194,6 +194,9 @@ def _check_keys(given: Given) -> None:
             value = given[key]
             shown = str(value) if isinstance(value, Fixed) else getattr(value, "value", value)
             raise given.refuse(key, f"it does not go with network.external: {reason}", "Remove it, or network.external.", shown)
+    if given.get("perturbation.kind") is Kind.NODE and given.get("external.frames"):
+        reason = "a frame has no place for the errors of node currents"
+        raise given.refuse("external.frames", reason, "Remove it: the process gets lines.", True)
     for key in ("external.frames", "external.timeout"):
         if key in given and "external.command" not in given:
             raise given.refuse(key, "only external.command has it", "Remove it, or give external.command.", given[key])

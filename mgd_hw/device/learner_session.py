@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from boards.link import MemoryLink
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import AnyLink, Session
 from python_ref.fixed.learner import LearnerState, step
@@ -16,7 +17,7 @@ from python_ref.floating.outside import OutsideError
 from python_ref.spec.error import Refusal
 from python_ref.spec.learner import MAX_CYCLES
 from python_ref.spec.registers import Command, Status
-from python_ref.spec.relay import FIRST_SAMPLE_BIT, packed_words, relay_map, unpacked
+from python_ref.spec.relay import ERRORS_BIT, FIRST_SAMPLE_BIT, packed_words, relay_map, unpacked
 from python_ref.trace import LearnerRun
 from sim import host
 
@@ -31,6 +32,23 @@ class Outside(Protocol):
 
     def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
         """Return the raw cost words of a measurement, as :data:`python_ref.fixed.learner.Chip` does."""
+
+    def apply(self, errors: np.ndarray) -> None:
+        """Take the errors of node currents, as :class:`python_ref.fixed.learner.NodeChip` does; others have none."""
+
+
+class _Replay:
+    """The outside of a model that computes steps again."""
+
+    def __init__(self, model: LearnerModel) -> None:
+        self.model = model
+
+    def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+        return self.model.replayed(words, sample, count)
+
+    def apply(self, errors: np.ndarray) -> None:
+        if errors.any():
+            self.model.expected.append(errors)
 
 
 class LearnerModel:
@@ -47,6 +65,8 @@ class LearnerModel:
     ----------
     measured : list of (array, int, list of int)
         Words, index of the sample and raw costs of each measurement that the model has not seen yet.
+    errors, expected : list of array
+        Errors of node currents that the core has sent since, and those of the model, one array for each update with one that is not 0.
     compared, mismatches : int
         Number of words and indices compared with the core's, and number of those that differ.
     difference : str
@@ -56,6 +76,8 @@ class LearnerModel:
     def __init__(self, run: LearnerRun, begun: Checkpoint | None = None) -> None:
         self.run = run
         self.measured: list[tuple[np.ndarray, int, list[int]]] = []
+        self.errors: list[np.ndarray] = []
+        self.expected: list[np.ndarray] = []
         self.compared = self.mismatches = 0
         self.difference = ""
         self._state = self._begun = run.initial_state() if begun is None else self._resumed(begun)
@@ -80,7 +102,7 @@ class LearnerModel:
         if before.steps != step:
             raise ValueError(f"Step must be that of the state, {before.steps}, not {step}")
         self._state, self._count = before.with_clear().with_load(), 0
-        self.measured.clear()
+        self._forget()
         return self._state
 
     def advance(self, count: int) -> None:
@@ -91,15 +113,34 @@ class LearnerModel:
         """Compute the steps whose costs the core has been given, and return the state after them."""
         while self._count:
             self._count -= 1
-            self._state, observed = step(self.run.spec, self._state, self._replayed)
+            self._state, observed = step(self.run.spec, self._state, _Replay(self))
             if observed is None:
                 self._count = 0
         if self.measured:
             self._differs(f"the core measured {len(self.measured)} passes more than the model")
-            self.measured.clear()
+        self._compare_errors()
+        self._forget()
         return self._state
 
-    def _replayed(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+    def _forget(self) -> None:
+        for found in (self.measured, self.errors, self.expected):
+            found.clear()
+
+    def _compare_errors(self) -> None:
+        """Compare the errors that the core has sent with those of the steps."""
+        if len(self.errors) != len(self.expected):
+            self._differs(f"the core has sent the errors of {len(self.errors)} updates, and the model has {len(self.expected)}")
+        for sent, errors in zip(self.errors, self.expected, strict=False):
+            self.compared += len(errors)
+            wrong = np.flatnonzero(sent != errors)
+            self.mismatches += len(wrong)
+            if len(wrong) and not self.difference:
+                place, values = wrong[0], (errors[wrong[0]], sent[wrong[0]])
+                self.difference = (
+                    f"by step {self._state.steps:,}, the error of current {place}: the model has raw {values[0]}, the core {values[1]}"
+                )
+
+    def replayed(self, words: np.ndarray, sample: int, count: int) -> list[int]:
         """The costs that the core was given for a pass of the model."""
         if not self.measured:
             self._differs("the core measured fewer passes than the model")
@@ -177,11 +218,17 @@ class LearnerSession(Session):
     def _run_steps(self, link: AnyLink, start: int, steps: int) -> None:
         spec, registers = self.run.spec, relay_map(self.run.spec)
         host.set_rate(spec, link, start)
+        if isinstance(link, MemoryLink):
+            link.forget_end()
         host.write_register(spec, link, "count", steps)
         host.write_register(spec, link, "command", Command.TRAIN)
         wanted = 1 << spec.outside.average
         while True:
-            awaited, sample, words = self._pass(link)
+            awaited, sample, words, errors = self._pass(link)
+            if errors.any():
+                self.chip.apply(errors)
+                if isinstance(self.model, LearnerModel):
+                    self.model.errors.append(errors)
             if not awaited:
                 break
             costs = self.chip(words, sample, wanted)
@@ -194,16 +241,23 @@ class LearnerSession(Session):
             reason = f"the core waited for a cost in vain after step {self.done:,}, and has abandoned that step"
             raise Refusal(reason, "The cost did not reach it: see that nothing else uses the line.")
 
-    def _pass(self, link: AnyLink) -> tuple[bool, int, np.ndarray]:
-        """Wait for a pass or the end of the run; return whether a cost is awaited, the index of the sample, and the raw words."""
+    def _pass(self, link: AnyLink) -> tuple[bool, int, np.ndarray, np.ndarray]:
+        """Wait for a pass or the end of the run; return whether a cost is awaited, the index of the sample, the raw words, and the raw
+        errors of node currents, none where all are 0."""
         spec, at = self.run.spec, {name: register.address for name, register in relay_map(self.run.spec).items()}
         rows = -(-spec.n_parameters // packed_words(spec))
+        if isinstance(link, MemoryLink):  # a read of ``outside`` over a bus is answered at once
+            link.await_pass()
         ((flags, *words),) = link.ask([((), (at["outside"], *(at["words"],) * min(rows, _FIRST_ROWS)))])
         found = np.array(words, dtype=np.int64)
         if rows > _FIRST_ROWS:
             more = link.read_run(lambda row: ((at["row"], _FIRST_ROWS + row),), at["words"], rows - _FIRST_ROWS)
             found = np.concatenate([found, more])
-        return bool(flags & 1), flags >> FIRST_SAMPLE_BIT, unpacked(spec, found)
+        errors = np.empty(0, dtype=np.int64)
+        if spec.sends_errors and flags >> ERRORS_BIT & 1:
+            raw = np.asarray(link.read_run(lambda row: ((at["row"], row),), at["errors"], spec.quantities), dtype=np.int64)
+            errors = raw - (raw >> 31 << 32)
+        return bool(flags & 1), flags >> FIRST_SAMPLE_BIT, unpacked(spec, found), errors
 
     def _update_scores(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
         cost = found["cost"] >> (64 if self.run.spec.two_sided else 0) & (1 << 64) - 1

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.device.serve import VIRTUAL
-from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import naming
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ def connector(link: str, baud: int, spec: LearningSpec, statistics: Any) -> Call
 
     def connect() -> AnyLink:
         if link.startswith((MEMORY, LITEX)):
-            assert isinstance(spec, DesignSpec), "a learner is refused before"
             window = open_memory(link) if link.startswith(MEMORY) else open_litex(link, spec.name)
             return MemoryLink(window, spec, statistics=statistics)
         port = open_port(link, baud)

@@ -14,7 +14,7 @@ from mgd_hw.common.files import atomic_directory, results_directory, write_json
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.external import ExternalDesign
-from mgd_hw.device.links import LITEX, MEMORY, check_port, connector, keep_former, run_session
+from mgd_hw.device.links import check_port, connector, keep_former, run_session
 from mgd_hw.device.serve import VIRTUAL, ending_signals, virtual_board
 from mgd_hw.hardware.outside import ChipProcess, learner_run, opened_chip
 from mgd_hw.hardware.tools import naming_verilog, verilog_file
@@ -182,9 +182,6 @@ def train_learner(
     if board is not None:
         reason = "the time of a step depends on the outside, which no board has"
         raise Refusal(reason, "Leave --board out.", file=design.path, key="--board", value=board)
-    if link.startswith((MEMORY, LITEX)):
-        reason = "the words and the costs of a learner do not go through a window of memory yet"
-        raise Refusal(reason, "Take virtual, serial:DEVICE or tcp:HOST:PORT.", file=design.path, key="--link", value=link)
     design = design if seed is None else design.with_seed(seed)
     directory = results_directory(out, design.name)
     given = None if verilog is None else verilog_file(Path(verilog))

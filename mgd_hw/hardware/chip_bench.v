@@ -15,8 +15,8 @@ module chip_bench;
   wire [31:0] response;
   wire sample_valid, sample_ready, apply_stb, measure_ready, cost_valid, cost_ready;
   wire [23:0] sample;
-  localparam EACH = `WORD + `INDEX + 1;
-  wire [`LANES*EACH-1:0] word;  // of each stream its value, index and last, from the low bits on; the first stream is lowest
+  localparam EACH = `WORD + `INDEX + 1 + `ERROR;
+  wire [`LANES*EACH-1:0] word;  // of each stream its value, index, last and error, from the low bits on; the first stream is lowest
   wire [`LANES-1:0] word_valid, word_ready, last;
   wire [`LANES*`WORD-1:0] value;
   wire [`LANES*`INDEX-1:0] index;
@@ -33,7 +33,8 @@ module chip_bench;
   genvar lane;
   generate
     for (lane = 0; lane < `LANES; lane = lane + 1) begin : split
-      assign {last[lane], index[lane*`INDEX+:`INDEX], value[lane*`WORD+:`WORD]} = word[lane*EACH+:EACH];
+      // The virtual chip has no weights behind its currents, to which an error would apply.
+      assign {last[lane], index[lane*`INDEX+:`INDEX], value[lane*`WORD+:`WORD]} = word[lane*EACH+:EACH-`ERROR];
     end
   endgenerate
 

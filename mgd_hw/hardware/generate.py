@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from python_ref.spec.bus import Bus, SampleSource
+    from python_ref.spec.bus import Bus, Feeding
     from python_ref.spec.design import DesignSpec
     from python_ref.spec.learning import LearningSpec
 
@@ -117,6 +117,7 @@ def generate(
     board: str | None = None,
     bus: str | None = None,
     samples: str | None = None,
+    outside: str | None = None,
     headers: bool = False,
     clock: float | None = None,
     baud: int | None = None,
@@ -138,6 +139,9 @@ def generate(
         Bus of a processor that the core is put behind, "axi4-lite" or "wishbone"; None leaves the core's own streams.
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
+    outside : str or None
+        Where a learner behind a bus has its outside: "registers" that a processor reads and writes, or "ports" for its streams; None takes
+        "registers".
     headers : bool
         Whether C headers, a page and an IP-XACT component of the registers behind the bus are written as well; it needs PeakRDL.
     clock : float or None
@@ -155,7 +159,7 @@ def generate(
         written to.
     """
     progress, design = progress or NullProgress(), read_any(design)
-    chosen = _bus_of(bus, samples)
+    chosen = _with_outside(design, _bus_of(bus, samples), outside)
     if headers and bus is None:
         reason = "the registers have byte addresses only behind a bus, and no bus is named"
         raise Refusal(reason, "Name one with --bus, or leave it out.", key="--headers")
@@ -217,7 +221,7 @@ def _for_board(
     return Generated(design.name, spec.digest, directory, files, derived, advice(design.spec), described, cycles, timeline)
 
 
-def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | None:
+def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, Feeding] | None:
     """The bus and the source of samples with these names; None without a bus."""
     from python_ref.spec.bus import Bus, SampleSource
 
@@ -231,7 +235,27 @@ def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | 
     return None if bus is None else (Bus(bus), SampleSource.BUS if samples is None else SampleSource(samples))
 
 
-def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] | None = None) -> dict[str, Any]:
+OUTSIDES = ("registers", "ports")
+"""Places where a learner behind a bus can have its outside."""
+
+
+def _with_outside(design: Design | ExternalDesign, chosen: tuple[Bus, Feeding] | None, outside: str | None) -> tuple[Bus, Feeding] | None:
+    """The bus, with the ports of a learner's outside in the place of samples where these are asked for."""
+    from python_ref.spec.bus import OutsidePorts
+
+    if outside is None:
+        return chosen
+    if outside not in OUTSIDES:
+        raise Refusal("it is not known", f"Name {' or '.join(OUTSIDES)}.", key="--outside", value=outside)
+    if chosen is None:
+        reason = "it says where a learner behind a bus has its outside, and no bus is named"
+        raise Refusal(reason, "Name one with --bus, or leave it out: without a bus, the streams are ports.", key="--outside", value=outside)
+    if not isinstance(design, ExternalDesign):
+        raise Refusal("only a learner has an outside", "Leave it out.", file=design.path, key="--outside", value=outside)
+    return (chosen[0], OutsidePorts.PORTS) if outside == "ports" else chosen
+
+
+def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, Feeding] | None = None) -> dict[str, Any]:
     """Write the files of a core into a folder, behind a bus if one is given, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
     from rtl_gen.emit import emit
@@ -248,14 +272,14 @@ def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] |
     return found
 
 
-def _write_headers(design: Design | ExternalDesign, chosen: tuple[Bus, SampleSource] | None, folder: Path) -> None:
+def _write_headers(design: Design | ExternalDesign, chosen: tuple[Bus, Feeding] | None, folder: Path) -> None:
     """Write what programs and tools read of a core behind a bus: the files of its registers, and the C header that sets it up."""
     from mgd_hw.hardware.setup_header import SETUP, setup_header
     from python_ref.parameters import initial_parameters, quantise_parameters
     from rtl_gen.bus.ipxact import completed_component
     from rtl_gen.bus.top import REGISTERS
 
-    assert isinstance(design, Design) and chosen is not None, "headers belong to a core behind a bus"
+    assert chosen is not None, "headers belong to a core behind a bus"
     spec = design.spec
     write_headers(folder / REGISTERS, folder)
     component = folder / COMPONENT

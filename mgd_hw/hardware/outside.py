@@ -23,7 +23,8 @@ class ChipProcess:
     """A process as the outside of a learner (:data:`python_ref.fixed.learner.Chip`), which takes real numbers and answers costs.
 
     A measurement is one request of the protocol of :mod:`python_ref.floating.outside`. Its parameters are the words as real numbers. It has
-    a row of inputs for each cost word that is wanted, which is the index of the sample, and no targets.
+    a row of inputs for each cost word that is wanted, which is the index of the sample, and no targets. With node currents, the first
+    request after an update has its errors, which the process applies before it measures.
 
     Parameters
     ----------
@@ -36,16 +37,28 @@ class ChipProcess:
     ----------
     words, clipped : int
         Number of cost words so far, and of those that ``formats.cost`` could not hold.
+    errors : array of float64, shape (N,), or None
+        Errors of node currents that the process gets with the next measurement.
     """
 
     def __init__(self, spec: LearnerSpec, process: Process) -> None:
         self.spec = spec
         self.process = process
         self.words = self.clipped = 0
+        self.errors: np.ndarray | None = None
 
     def real_costs(self, parameters: np.ndarray, sample: int, count: int = 1) -> np.ndarray:
         """Measure the cost of a sample with real parameters ``count`` times (float64, shape (count,))."""
-        return self.process.costs(parameters, np.full((count, 1), float(sample)), np.empty((count, 0)))
+        errors, self.errors = self.errors, None
+        return self.process.costs(parameters, np.full((count, 1), float(sample)), np.empty((count, 0)), errors)
+
+    def apply_real(self, errors: np.ndarray) -> None:
+        """Keep the errors of node currents (float64, shape (N,)) for the next measurement, before which the process applies them."""
+        self.errors = errors if self.errors is None else self.errors + errors
+
+    def apply(self, errors: np.ndarray) -> None:
+        """Keep raw errors of node currents for the next measurement, as :class:`~python_ref.fixed.learner.NodeChip` says."""
+        self.apply_real(self.spec.node_error_format.to_real(errors))
 
     def sample_costs(self, parameters: np.ndarray, most: int) -> list[float]:
         """Measure the cost of each sample with real parameters, of at most so many: the mean of as many words as the learner takes."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from python_ref.spec.bus import Bus
-    from python_ref.spec.design import DesignSpec
+    from python_ref.spec.learning import LearningSpec
 
 __all__ = ["SETUP", "setup_header"]
 
@@ -59,25 +59,26 @@ static inline void {name}_set_up({name}_window *window) {{
 """
 
 
-def setup_header(spec: DesignSpec, bus: Bus, parameters: np.ndarray) -> str:
+def setup_header(spec: LearningSpec, bus: Bus, parameters: np.ndarray) -> str:
     """Return the header of a core behind a bus.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     bus : Bus
         Bus that the core is behind, by which its module and these names are called.
     parameters : array of int, shape (P,)
         Raw parameters from which the run starts.
     """
-    from python_ref.spec.bus import wrapper_name
+    from python_ref.spec.bus import bus_commands, wrapper_name
     from python_ref.spec.registers import Command, register_map
     from sim import host
     from sim.program import ProgramLink
 
     link = ProgramLink()
-    link.write(register_map(spec)["command"].address, Command.DISCARD)
+    if Command.DISCARD in bus_commands(spec):
+        link.write(register_map(spec)["command"].address, Command.DISCARD)
     host.prepare(spec, link, parameters)
     words: list[int] = []
     for address, group in groupby(link.program().ops.tolist(), key=lambda op: op[1]):

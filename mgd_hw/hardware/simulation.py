@@ -65,6 +65,7 @@ def write_simulation(spec: LearnerSpec, folder: Path) -> None:
         "STREAMS": stream_ports(spec, "EACH"),
         "INDEX": max(1, (spec.quantities - 1).bit_length()),
         "WORD": spec.formats.weight.width,
+        "ERROR": spec.node_error_format.width if spec.sends_errors else 0,
         "WORD_FRACTION": spec.formats.weight.fraction_bits,
         "COST": spec.formats.cost.width,
         "COST_FRACTION": spec.formats.cost.fraction_bits,

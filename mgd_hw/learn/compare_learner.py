@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from python_ref.spec.learner import LearnerSpec
 
-__all__ = ["LearnerComparison", "LearnerRuns", "compare_learner"]
+__all__ = ["STEPS", "LearnerComparison", "LearnerRuns", "compare_learner", "train_once"]
 
 STEPS, SEEDS = 10_000, 3
 """Number of steps of a run and number of runs, unless the user says otherwise."""
@@ -187,8 +187,8 @@ def compare_learner(
     directory = results_directory(out, design.name)
     given = None if start is None else read_parameters(design.spec, Path(start))
     learner_run(design, steps)
-    fixed, learned = _runs("fixed, the learner's bits", _train_fixed, design, seeds, steps, given, progress)
-    float_mgd, _ = _runs("float MGD", _train_float, design, seeds, steps, given, progress)
+    fixed, learned = _runs(*_MODELS["fixed"], design, seeds, steps, given, progress)
+    float_mgd, _ = _runs(*_MODELS["float"], design, seeds, steps, given, progress)
     result = LearnerComparison(design.name, design.spec.digest, command, steps, seeds, float_mgd, fixed)
     with atomic_directory(directory) as folder:
         write_json(folder / "compare.json", result)
@@ -196,6 +196,18 @@ def compare_learner(
     if save is not None:
         write_parameters(design.spec, learned, Path(save))
     return result
+
+
+def train_once(design: ExternalDesign, model: str, number: int, steps: int) -> LearnerRuns:
+    """Train a model, "fixed" or "float", once on the chip of a design, with the seed of the design plus ``number``.
+
+    Raises
+    ------
+    Refusal
+        If the chip does not answer.
+    """
+    name, train = _MODELS[model]
+    return _runs(name, train, design.with_seed(design.spec.perturbation.seed + number), 1, steps, None, NullProgress())[0]
 
 
 def _runs(
@@ -243,7 +255,10 @@ def _train_float(
     state = initial_state(learner, spec.formats.weight.to_real(_initial(design, given)))
     for number in range(steps):
         index = np.array([[float(number // schedule.sample_period % spec.outside.samples)]])
+        before = state
         state, _ = step(learner, state, index, np.empty((1, 0)))
+        if spec.sends_errors and state.updates > before.updates:
+            chip.apply_real(before.theta - state.theta)
         if number % 64 == 63:
             show(number + 1)
     return np.asarray(state.theta, dtype=np.float64)
@@ -259,13 +274,22 @@ def _train_fixed(
     state = model.initial_learner(spec, _initial(design, given))
     scale: Any = 2.0**spec.formats.cost.fraction_bits
 
-    def asked(words: np.ndarray, sample: int, count: int) -> list[int]:
-        found = chip(words, sample, count)
-        measured.append(sum(found) / len(found) / scale)
-        return found
+    class Asked:
+        def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+            found = chip(words, sample, count)
+            measured.append(sum(found) / len(found) / scale)
+            return found
 
+        def apply(self, errors: np.ndarray) -> None:
+            chip.apply(errors)
+
+    asked = Asked()
     for number in range(steps):
         state, _ = model.step(spec, state, asked)
         if number % 64 == 63:
             show(number + 1)
     return spec.formats.weight.to_real(state.parameters)
+
+
+_MODELS: dict[str, tuple[str, _Train]] = {"fixed": ("fixed, the learner's bits", _train_fixed), "float": ("float MGD", _train_float)}
+"""Title and function of each model."""

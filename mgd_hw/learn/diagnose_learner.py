@@ -272,7 +272,7 @@ class _Measuring:
         from python_ref.fixed.learner import initial_learner, step
 
         spec, period = self.spec, self.spec.schedule.update_period
-        if period > MOST_STEPS:
+        if period > MOST_STEPS or spec.sends_errors:  # weights that the chip has changed cannot be taken back
             return _Tried()
         low, high = spec.parameter_limits
         amplitude = spec.amplitude_raw(spec.formats.weight.fraction_bits)

@@ -15,9 +15,11 @@ from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import plain
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.description import Design
-from mgd_hw.design.reader import parse
+from mgd_hw.design.external import ExternalDesign
+from mgd_hw.design.reader import parse_any
 from mgd_hw.design.run import check_length
 from mgd_hw.sweeps.jobs import FIT, SYNTH, TRAIN, Job, cost_columns, version
+from mgd_hw.sweeps.learner import check_learner, refuse_options
 from mgd_hw.sweeps.vary import OPTION, Axis, Editor, axes_of, combinations
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
@@ -64,8 +66,8 @@ class Request:
 
     Attributes
     ----------
-    design : Design
-        Design to vary, as its file describes it.
+    design : Design or ExternalDesign
+        Design to vary, as its file describes it; its network may be outside.
     axes : tuple of Axis
         Keys of the design file to vary, each with its values.
     seeds : int
@@ -80,7 +82,7 @@ class Request:
         Parts for which the area of each core is determined.
     """
 
-    design: Design
+    design: Design | ExternalDesign
     axes: tuple[Axis, ...]
     seeds: int
     steps: int | None
@@ -219,7 +221,7 @@ class Plan:
 
 
 def make_plan(
-    design: Design,
+    design: Design | ExternalDesign,
     vary: Mapping[str, Sequence[Any]],
     *,
     seeds: int,
@@ -239,6 +241,8 @@ def make_plan(
     axes = axes_of(vary)
     request = Request(design, axes, seeds, steps, tuple(each for each in MODELS if each in models), validate, tuple(places))
     _check(request)
+    if isinstance(design, ExternalDesign):
+        refuse_options(design, request.models, validate)
     found = tuple(_Checker(request, progress or NullProgress()).combinations())
     if all(each.refused is not None for each in found):
         assert found[0].refused is not None
@@ -286,7 +290,8 @@ class _Checker:
             if number % 100 == 99:
                 self.progress.update("Checking the combinations", number, total)
             try:
-                yield self._checked(number, values, parse(editor.edited(values), design.path))
+                found = parse_any(editor.edited(values), design.path)
+                yield self._of_learner(number, values, found) if isinstance(found, ExternalDesign) else self._checked(number, values, found)
             except Refusal as error:
                 yield Combination(number, values, refused=error)
 
@@ -315,6 +320,13 @@ class _Checker:
             spec.network.n_parameters * (2 if spec.two_sided else 1) * design.float_only.batch * design.float_only.repeats,
             any_lanes,
         )
+
+    def _of_learner(self, number: int, values: tuple[Any, ...], design: ExternalDesign) -> Combination:
+        """Check a combination whose network is outside; its runs do not depend on its lanes."""
+        found, spec = check_learner(design, self.request.steps), design.spec
+        identity, structure = _digest(found.identity), _digest(found.structure)
+        seed = spec.perturbation.seed
+        return Combination(number, values, found.design, identity, structure, spec.digest, seed, found.steps, found.work, True)
 
     def _check_data(self, design: Design) -> None:
         """Refuse a design whose data cannot be loaded.

@@ -13,9 +13,10 @@ from mgd_hw.common.files import FOLDER, check_directory
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import MEASURES, Measure
-from mgd_hw.design.argument import read
+from mgd_hw.design.argument import read_any
 from mgd_hw.design.description import Design
-from mgd_hw.design.reader import parse
+from mgd_hw.design.external import ExternalDesign
+from mgd_hw.design.reader import parse_any
 from mgd_hw.sweeps.choice import Condition, Found, best, measures_of, read_condition, summary
 from mgd_hw.sweeps.estimate import START, estimate, shown
 from mgd_hw.sweeps.executors import Executor, executor_for
@@ -261,7 +262,7 @@ class Swept(Result):
 
 
 def sweep(
-    design: str | Path | Design | None,
+    design: str | Path | Design | ExternalDesign | None,
     vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
     *,
     seeds: int = 1,
@@ -283,8 +284,9 @@ def sweep(
 
     Parameters
     ----------
-    design : path, name or Design, or None
-        Design to vary. None runs nothing, and chooses from the results of the last sweep in ``out``.
+    design : path, name, Design or ExternalDesign, or None
+        Design to vary; that of a learner is trained on its chip, and its area is not predicted. None runs nothing, and chooses from the
+        results of the last sweep in ``out``.
     vary : dict, or sequence of str
         Lists of values by dotted key, as TOML would contain them, or command-line texts such as "hardware.lanes=2,4".
     seeds : int
@@ -321,11 +323,12 @@ def sweep(
         if vary:
             raise Refusal("there are keys to vary, but no design", "Name the design first: mgd-hw sweep DESIGN --vary …", key="--vary")
         return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
-    design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
+    design, vary = read_any(design), vary if isinstance(vary, Mapping) else read_axes(vary)
     progress = progress or NullProgress()
     criterion = _criterion(best, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
-    places = _places(targets, boards)
+    outside = isinstance(design, ExternalDesign) and not targets and not boards  # nothing predicts the area of a learner
+    places = () if outside else _places(targets, boards)
     directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
     plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, progress=progress)
     if dry_run:
@@ -485,7 +488,7 @@ def _best(found: Sequence[Found], journal: Journal, criterion: Criterion) -> Bes
     path = Path(notes["path"])
     editor = Editor(notes["text"], notes["keys"])
     text = paths_made_absolute(editor.edited([chosen.vary[name] for name in notes["keys"]]), path)
-    parse(text, path)
+    parse_any(text, path)
     return Best(condition.text, key, largest, sum(condition.holds(each) for each in found), len(found), chosen, text)
 
 
@@ -520,7 +523,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
             raise Refusal("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
         runs = sum(row.status == DONE for _, row, _ in journal.planned(TRAIN))
         chosen = _best(found, journal, criterion)
-        name = parse(notes["text"], notes["path"]).name
+        name = parse_any(notes["text"], notes["path"]).name
         keys, combinations = tuple(notes["keys"]), notes["combinations"]
         return Swept(
             name, directory, (), keys, combinations, notes["refused"], runs, 0, 0, 0, (), found, chosen, 0.0, 0.0, False, _notes(journal)

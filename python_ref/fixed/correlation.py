@@ -56,6 +56,8 @@ class Learned:
         New values of the optimiser's state variables, by name.
     saturated : dict of str to int
         Numbers of values out of range, by the kind of their cast.
+    update : array of int64, shape (P,), or None
+        What was subtracted from θ, before its limits, and 0 where no update is due; None where neurons are perturbed.
     """
 
     broadcast: np.ndarray
@@ -63,6 +65,7 @@ class Learned:
     optimizer: dict[str, np.ndarray]
     parameters: np.ndarray
     saturated: dict[str, int]
+    update: np.ndarray | None = None
 
 
 def correlate(spec: LearningSpec, state: Learning, s: np.ndarray, g: np.ndarray, update_due: bool) -> Learned:
@@ -74,6 +77,7 @@ def correlate(spec: LearningSpec, state: Learning, s: np.ndarray, g: np.ndarray,
     layout, cast = spec.layout, spec.formats.weight_cast
     words = rounding_source(spec, state.seed).words(state.updates)[layout.word_slot] if update_due else np.zeros_like(g)
     parameters, gradient, optimizer, saturated = state.parameters, state.gradient, state.optimizer, {}
+    update = np.zeros_like(parameters)
     if spec.direct_update:
         g, outside = narrow(g, spec.gradient_format, spec.update_format, cast, words)
         update, saturated["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
@@ -91,4 +95,4 @@ def correlate(spec: LearningSpec, state: Learning, s: np.ndarray, g: np.ndarray,
     if update_due:
         parameters, outside = saturate(parameters - update, *spec.parameter_limits)
         saturated["weight"] = int(np.count_nonzero(outside))
-    return Learned(g, gradient, optimizer, parameters, saturated)
+    return Learned(g, gradient, optimizer, parameters, saturated, update)

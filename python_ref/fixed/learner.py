@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from python_ref.fixed.correlation import correlate
+from python_ref.fixed.correlation import Learned, correlate
 from python_ref.fixed.narrowing import narrow
 from python_ref.fixed.signature import INITIAL, event_words, register_of, signed
 from python_ref.fixed.state import add_counts, checked_parameters, cleared, sign_source
@@ -18,11 +19,22 @@ from python_ref.spec.events import event_fields
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import COUNTERS, probes
 
-__all__ = ["Chip", "LearnerState", "Measured", "initial_learner", "step"]
+__all__ = ["Chip", "LearnerState", "Measured", "NodeChip", "initial_learner", "step"]
 
 Chip = Callable[[np.ndarray, int, int], Sequence[int]]
 """The outside: from the raw words of a pass (int64, shape (N,)), the index of the sample, and the number of cost words that are taken, to
 the raw cost words that come in time. Fewer than that number mean that a cost did not come."""
+
+
+@runtime_checkable
+class NodeChip(Protocol):
+    """The outside of a learner of node currents: a :data:`Chip` with weights of its own, which it changes by the errors of its nodes."""
+
+    def __call__(self, words: np.ndarray, sample: int, count: int) -> Sequence[int]:
+        """Return the raw cost words of a measurement."""
+
+    def apply(self, errors: np.ndarray) -> None:
+        """Subtract err_j·x_i from every weight, x_i of the sample that was measured last; raw errors (int64, shape (N,))."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +139,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     state : LearnerState
         State before the step; it is not modified.
     chip : callable
-        The outside, which is called once for each pass that is measured, in order.
+        The outside, which is called once for each pass that is measured, in order; with node currents a :class:`NodeChip`.
 
     Returns
     -------
@@ -156,7 +168,6 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     difference = first.cost - second.cost if spec.two_sided else second.cost - first.cost
     change, outside = narrow(difference, spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast)
     counted = {"cost_change": int(outside)}
-
     # The broadcast: scaled and narrowed once; then the correlation, and the update if it is due.
     scaled = spec.cost_change_format.scaled(spec.gradient_exponent_at(n))
     g, outside = narrow(change, scaled, spec.gradient_format, spec.formats.gradient_cast)
@@ -175,6 +186,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
         "cost_change": np.array((int(change),)),
         "broadcast": learned.broadcast,
         "sign": s,
+        **_send_errors(spec, learned, chip, update_due),
         "gradient": learned.gradient,
         **learned.optimizer,
         "parameter": learned.parameters,
@@ -206,6 +218,18 @@ def _measure(spec: LearnerSpec, state: LearnerState, chip: Chip, words: np.ndarr
     if len(costs) < wanted:
         return None
     return Measured(words, sum(int(cost) for cost in costs) << (spec.outside.average - state.average))
+
+
+def _send_errors(spec: LearnerSpec, learned: Learned, chip: Chip, update_due: bool) -> dict[str, np.ndarray]:
+    """Give the errors of node currents to the chip where an update is due; return them as an observable, nothing of other quantities."""
+    if not spec.sends_errors:
+        return {}
+    if not isinstance(chip, NodeChip):
+        raise TypeError("Chip of a learner of node currents must have a method apply")
+    assert learned.update is not None
+    if update_due:
+        chip.apply(learned.update)
+    return {"error": learned.update}
 
 
 def _extend(spec: LearnerSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...]) -> tuple[int, int]:

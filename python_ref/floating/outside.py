@@ -4,7 +4,8 @@ of either.
 A process reads requests from its standard input and answers each on its standard output, in one of two protocols:
 
 *lines*: a request is one line of JSON, ``{"parameters": […], "inputs": [[…], …], "targets": [[…], …]}``; its answer is one line,
-``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``.
+``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``. For a learner of node currents, a request may have ``"errors": […]`` too,
+those of an update that comes before the measurement.
 
 *frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, followed by P + B·n_in + B·n_out doubles: the parameters,
 the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, followed by B doubles. All numbers are little-endian.
@@ -146,8 +147,8 @@ class Process:
         """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
-    def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return C of each sample (float64, shape (B,)).
+    def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None = None) -> np.ndarray:
+        """Return C of each sample (float64, shape (B,)); before it is measured, the process applies the errors of node currents, if any.
 
         Raises
         ------
@@ -155,7 +156,7 @@ class Process:
             If the process ends, does not answer in time, or does not answer with a cost per sample. It is then stopped.
         """
         try:
-            self._requests.put(self._request(theta, inputs, targets))
+            self._requests.put(self._request(theta, inputs, targets, errors))
             try:
                 answer = self._answers.get(timeout=self.timeout)
             except queue.Empty:
@@ -187,13 +188,17 @@ class Process:
 
     # -- Protocol ---------------------------------------------------------------------------------------------------
 
-    def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> bytes:
+    def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None) -> bytes:
         arrays = [np.asarray(each, "<f8") for each in (theta, inputs, targets)]
         if self.frames:
+            if errors is not None:
+                raise ValueError("Protocol must be lines where there are errors of node currents, not frames")
             head = struct.pack("<4I", len(theta), len(inputs), inputs.shape[1], targets.shape[1])
             return head + b"".join(each.tobytes() for each in arrays)
-        names = ("parameters", "inputs", "targets")
-        return json.dumps({name: each.tolist() for name, each in zip(names, arrays, strict=True)}).encode() + b"\n"
+        request = {name: each.tolist() for name, each in zip(("parameters", "inputs", "targets"), arrays, strict=True)}
+        if errors is not None:
+            request["errors"] = np.asarray(errors, "<f8").tolist()
+        return json.dumps(request).encode() + b"\n"
 
     def _read(self, answer: bytes) -> object:
         if self.frames:

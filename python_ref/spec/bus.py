@@ -21,7 +21,9 @@ __all__ = [
     "DROPPED_BITS",
     "FIRST",
     "Bus",
+    "Feeding",
     "Interrupt",
+    "OutsidePorts",
     "SampleSource",
     "beside_core",
     "bus_commands",
@@ -74,6 +76,17 @@ class Interrupt(enum.IntFlag):
     """A frame of the AXI4-Stream was too short or too long, and was dropped."""
 
 
+class OutsidePorts(enum.Enum):
+    """Where a learner behind a bus has its outside if not in registers; it takes the place of a source of samples."""
+
+    PORTS = "ports"
+    """The learner's streams of words, of indices and of costs are ports of the wrapper, beside those of the bus."""
+
+
+Feeding = SampleSource | OutsidePorts
+"""What a core behind a bus is fed by: samples, or the costs of a learner's outside, which come over the bus too unless it has ports."""
+
+
 def sample_words(spec: DesignSpec) -> int:
     """Return the number of words of a sample: its inputs, then its targets."""
     return spec.network.record_inputs + spec.network.n_out
@@ -84,7 +97,7 @@ def stream_bits(spec: DesignSpec) -> int:
     return 8 * -(-spec.sample_width // 8)
 
 
-def wrapper_map(spec: LearningSpec, samples: SampleSource) -> dict[str, Register]:
+def wrapper_map(spec: LearningSpec, samples: Feeding) -> dict[str, Register]:
     """Return the registers of the wrapper by name, in the order of their addresses, which are in words as the core's are."""
     match spec:
         case LearnerSpec():
@@ -104,7 +117,7 @@ def _interrupts(bits: str) -> list[tuple[str, int, str, str]]:
     ]
 
 
-def _with_samples(spec: DesignSpec, samples: SampleSource) -> list[tuple[str, int, str, str]]:
+def _with_samples(spec: DesignSpec, samples: Feeding) -> list[tuple[str, int, str, str]]:
     """Return the rows of the registers of a wrapper that gives samples to its core."""
     bits = "bit 0 a run has ended, bit 1 the core waits for a sample"
     if samples is SampleSource.AXI4_STREAM:
@@ -126,9 +139,11 @@ def _with_samples(spec: DesignSpec, samples: SampleSource) -> list[tuple[str, in
     return rows
 
 
-def core_map(spec: LearningSpec) -> dict[str, Register]:
-    """Return the registers below those of the wrapper by name: those of the core, and of a learner those of its outside as well."""
-    return register_map(spec) | (relay_map(spec, polled=True) if isinstance(spec, LearnerSpec) else {})
+def core_map(spec: LearningSpec, samples: Feeding) -> dict[str, Register]:
+    """Return the registers below those of the wrapper by name: those of the core, and of a learner whose outside is the processor those of
+    its outside as well."""
+    relayed = isinstance(spec, LearnerSpec) and samples is not OutsidePorts.PORTS
+    return register_map(spec) | (relay_map(spec, polled=True) if isinstance(spec, LearnerSpec) and relayed else {})
 
 
 def bus_commands(spec: LearningSpec) -> tuple[Command, ...]:
@@ -137,12 +152,12 @@ def bus_commands(spec: LearningSpec) -> tuple[Command, ...]:
     return tuple(command for command in Command if command not in without)
 
 
-def window_map(spec: LearningSpec, samples: SampleSource) -> dict[str, Register]:
+def window_map(spec: LearningSpec, samples: Feeding) -> dict[str, Register]:
     """Return all registers of the window by name: those of the core, then those of the wrapper."""
-    return core_map(spec) | wrapper_map(spec, samples)
+    return core_map(spec, samples) | wrapper_map(spec, samples)
 
 
-def beside_core(spec: LearningSpec, samples: SampleSource) -> tuple[Register, ...]:
+def beside_core(spec: LearningSpec, samples: Feeding) -> tuple[Register, ...]:
     """Return the registers of the window that are not the core's own, in the order of their addresses."""
     own = register_map(spec)
     return tuple(register for name, register in window_map(spec, samples).items() if name not in own)

@@ -111,7 +111,7 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         A learner has the events of weight perturbation, without activations. In the place of the neurons, there is
 
         presented : once per slot of a measured pass, in order: pass number, and for each lane the value that is sent. The broadcast of the
-        event word is one for each lane as well.
+        event word is one for each lane as well. With the currents of nodes, it shows the error of each lane's quantity behind the sign.
     """
     match spec:
         case LearnerSpec():
@@ -127,7 +127,8 @@ def _correlated(spec: LearningSpec) -> tuple[EventField, ...]:
     """Return the fields of a word that is correlated with a broadcast."""
     lanes = spec.hardware.lanes
     each = _streams(spec) if isinstance(spec, LearnerSpec) else None  # a learner rounds the broadcast for each quantity
-    return (_field("broadcast", spec.broadcast_format, each), _field("sign", Fixed(True, 2, 0), lanes), *_stored(spec))
+    errors = (_field("error", spec.node_error_format, lanes),) if isinstance(spec, LearnerSpec) and spec.sends_errors else ()
+    return (_field("broadcast", spec.broadcast_format, each), _field("sign", Fixed(True, 2, 0), lanes), *errors, *_stored(spec))
 
 
 def _streams(spec: LearnerSpec) -> int | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from python_ref.spec.digest import digest_of
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.formats import LearnerFormats
 from python_ref.spec.hardware import Hardware
 from python_ref.spec.layout import Places
@@ -95,7 +95,8 @@ class LearnerSpec(LearningSpec):
     name : str
         Name of the design: letters, digits and underscores.
     external : int
-        Number N of quantities, 1 to 65536.
+        Number N of quantities, 1 to 65536. With ``perturbation.kind`` NODE, they are currents into nodes of the outside, which gets the
+        error of each node and changes its own weights by it.
     perturbation, schedule, optimizer, formats, hardware, outside
         Settings of the design by topic, one object for each; the last four have defaults.
     initial : Initialization
@@ -145,8 +146,19 @@ class LearnerSpec(LearningSpec):
 
     @property
     def node(self) -> bool:
-        """False: the quantities themselves are perturbed."""
+        """False: the quantities themselves are perturbed, and kept here, even where they are the currents of nodes."""
         return False
+
+    @property
+    def sends_errors(self) -> bool:
+        """Whether the outside gets the error of each quantity, which is the current of a node there."""
+        match self.perturbation.kind:
+            case Kind.NODE:
+                return True
+            case Kind.WEIGHT:
+                return False
+            case _:
+                raise unknown("Kind", self.perturbation.kind, "python_ref.spec.learner.LearnerSpec.sends_errors")
 
     @property
     def one_visit(self) -> bool:
@@ -218,6 +230,7 @@ class LearnerSpec(LearningSpec):
                 "average": self.outside.average,
                 "hardware": self.hardware,
                 **({"gradient_scale": self.gradient_scale} if self.optimizer.scales_update else {}),
+                **({"kind": self.perturbation.kind} if self.sends_errors else {}),
             }
         )
 
@@ -239,21 +252,40 @@ class LearnerSpec(LearningSpec):
         """Exact format of the difference of two costs."""
         return self.cost_format - self.cost_format
 
+    @property
+    def node_error_format(self) -> Fixed:
+        """Format of the error of a node: that of an update, and of a direct one, whose sign comes after its rounding, a bit more."""
+        update = self.update_format
+        return Fixed(True, update.integer_bits + self.direct_update, update.fraction_bits)
+
     # -- Checks ---------------------------------------------------------------------------------------------------
 
     def _check_kind(self) -> None:
         n = self.external
         if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MAX_QUANTITIES:
             raise DesignError("network.external", n, f"it must be a whole number from 1 to {MAX_QUANTITIES}", "Take 16, say.")
-        if self.perturbation.kind is not Kind.WEIGHT:
-            reason = "a learner perturbs the quantities of the outside, and has no nodes"
-            raise DesignError("perturbation.kind", self.perturbation.kind.value, reason, 'Take kind = "weight", or leave it out.')
+        if self.sends_errors:
+            self._check_errors()
         if self.perturbation.parts is not None:
             shown = [list(part) for part in self.perturbation.parts]
             raise DesignError("learning.parts", shown, "a learner has no layers", "Remove it.")
         if self.initial.scheme not in (Scheme.UNIFORM, Scheme.ZERO):
             reason = "it follows from the inputs of a layer, and a learner has no layers"
             raise DesignError("network.scheme", self.initial.scheme.value, reason, 'Take "uniform" or "zero".')
+
+    def _check_errors(self) -> None:
+        """Refuse errors that sum what the nodes learn of several samples, whose inputs the outside does not know together."""
+        sample, update = self.schedule.sample_period, self.schedule.update_period
+        if sample % update:
+            reason = f"the error of a node is multiplied by the inputs of one sample, and update_period = {update} steps would show several"
+            remedy = f"Take a multiple of {update}, or a shorter update_period."
+            raise DesignError("schedule.sample_period", sample, reason, remedy)
+        if not self.optimizer.passes_gradient:
+            reason = "it keeps means over samples, and the error of a node is multiplied by the inputs of one"
+            raise DesignError("optimizer.name", self.optimizer.name, reason, 'Take name = "sgd", or kind = "weight" in [perturbation].')
+        if self.node_error_format.width > WORD_BITS:
+            reason = f"the error of a node, {self.node_error_format}, has more than the {WORD_BITS} bits of a register"
+            raise DesignError("formats.weight", str(self.formats.weight), reason, "Take fewer bits.")
 
     def _check_hardware(self) -> None:
         most = min(MAX_STREAMS, self.external)

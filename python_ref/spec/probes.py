@@ -59,7 +59,7 @@ def probes(spec: LearningSpec) -> tuple[Probe, ...]:
     """
     match spec:
         case LearnerSpec():
-            found, p = [*_sent(spec), *_broadcast(spec)], spec.quantities
+            found, p = [*_sent(spec), *_broadcast(spec), *_errors(spec)], spec.quantities
         case DesignSpec():
             found, p = [*_measured(spec), *(_presented(spec) if spec.node else _broadcast(spec))], spec.network.n_parameters
         case _:
@@ -148,6 +148,15 @@ def _broadcast(spec: DesignSpec | LearnerSpec) -> list[Probe]:
     return [
         Probe("broadcast", (words,), (spec.broadcast_format,), meaning),
         Probe("sign", (spec.quantities,), (Fixed(True, 2, 0),), "s, by parameter"),
+    ]
+
+
+def _errors(spec: LearnerSpec) -> list[Probe]:
+    """Return the observable that only a learner of node currents has."""
+    if not spec.sends_errors:
+        return []
+    return [
+        Probe("error", (spec.quantities,), (spec.node_error_format,), "err where this step's correlation updates, otherwise 0, by quantity")
     ]
 
 

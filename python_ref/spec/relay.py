@@ -12,13 +12,17 @@ from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.optimizer import WORD_BITS
 from python_ref.spec.registers import Register
 
-__all__ = ["FIRST_SAMPLE_BIT", "RELAY_ADDRESSES", "packed_words", "relay_map", "unpacked"]
+__all__ = ["ERRORS_BIT", "FIRST_SAMPLE_BIT", "RELAY_ADDRESSES", "packed_words", "relay_map", "unpacked"]
 
 RELAY_ADDRESSES = range(0x50, 0x60)
 """Addresses of these registers; all others are those of the core."""
 
 FIRST_SAMPLE_BIT = 8
 """Lowest bit of the index of the sample in the register ``outside``."""
+
+
+ERRORS_BIT = 2
+"""Bit of the register ``outside`` that tells that an error of the last pass is not 0."""
 
 
 def packed_words(spec: LearnerSpec) -> int:
@@ -44,11 +48,15 @@ def relay_map(spec: LearnerSpec, *, polled: bool = False) -> dict[str, Register]
         answered = "row is 0 then; words are those of a whole pass where bit 0 is set, or neither bit"
     packed = packed_words(spec)
     each = "a word" if packed == 1 else f"{packed} words, the first one in the low bits,"
-    bits = f"bit 0 a cost is awaited, bit 1 busy, bits {FIRST_SAMPLE_BIT} and up the index of the sample"
+    wrote = f"bit {ERRORS_BIT} an error of the last pass is not 0, " if spec.sends_errors else ""
+    bits = f"bit 0 a cost is awaited, bit 1 busy, {wrote}bits {FIRST_SAMPLE_BIT} and up the index of the sample"
+    most = spec.quantities if spec.sends_errors else -(-spec.quantities // packed)
     rows = [
         ("outside", 0x50, 1, "r", f"{bits}; {answered}"),
-        ("row", 0x51, 1, "w", f"number of the row that is read next, below {-(-spec.quantities // packed)}"),
+        ("row", 0x51, 1, "w", f"number of the row that is read next, below {most}"),
         ("words", 0x52, 1, "r", f"a row of the last pass: {each} of {spec.formats.weight.width} bits; then row counts up by one"),
         ("cost_word", 0x53, 1, "w", "a cost word, signed; it is dropped where no cost is awaited"),
     ]
+    if spec.sends_errors:
+        rows.append(("errors", 0x54, 1, "r", "the error of quantity row in the last pass, signed; then row counts up by one"))
     return {row[0]: Register(*row) for row in rows}

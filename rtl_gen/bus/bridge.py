@@ -16,6 +16,7 @@ from python_ref.spec.bus import (
     BUFFERED_SAMPLES,
     DROPPED_BITS,
     FIRST,
+    Feeding,
     Interrupt,
     SampleSource,
     bus_commands,
@@ -54,7 +55,7 @@ class Bridge(wiring.Component):
     ----------
     spec : LearningSpec
         The design of the core.
-    samples : SampleSource
+    samples : SampleSource or OutsidePorts
         Where samples come from.
 
     Members
@@ -77,7 +78,7 @@ class Bridge(wiring.Component):
         An interrupt is raised and enabled, until it is cleared or disabled.
     """
 
-    def __init__(self, spec: LearningSpec, samples: SampleSource):
+    def __init__(self, spec: LearningSpec, samples: Feeding):
         self.spec = spec
         self.samples = samples
         self.own = wrapper_map(spec, samples)
@@ -159,7 +160,7 @@ class Bridge(wiring.Component):
 
         A core that is idle at that time is still idle when the access is executed, since only an access starts a run.
         """
-        registers = core_map(self.spec)
+        registers = core_map(self.spec, self.samples)
         words = access.address[2:]
         at = {name: Signal(name=f"checks_{name}") for name in ("command", "data", "sample")}
         is_core, readable, writable, command = (Signal(name=name) for name in ("is_core", "readable", "writable", "is_command"))

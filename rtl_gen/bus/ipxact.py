@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
-from python_ref.spec.bus import Bus, SampleSource
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.bus import Bus, Feeding, SampleSource
 from python_ref.spec.error import unknown
-from rtl_gen.bus.top import BusCore
+from python_ref.spec.learning import LearningSpec
+from rtl_gen.bus.top import bus_component
 from rtl_gen.emit import VERILOG
 
 __all__ = ["completed_component"]
@@ -61,18 +61,18 @@ _STREAM = _Interface("s_axis", ("amba.com", "AMBA4", "AXI4Stream", "r0p0"), "AXI
 _VERSION = ("vendor", "library", "name", "version")
 
 
-def completed_component(text: str, spec: DesignSpec, bus: Bus, samples: SampleSource) -> str:
+def completed_component(text: str, spec: LearningSpec, bus: Bus, samples: Feeding) -> str:
     """Return an IP-XACT component with bus interfaces, ports and files, of which a tool can make an instance.
 
     Parameters
     ----------
     text : str
         Component with the memory map alone, as PeakRDL derives it from SystemRDL.
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     bus : Bus
         Bus that the core is behind, whose bus definition the component names.
-    samples : SampleSource
+    samples : SampleSource or OutsidePorts
         Where samples come from.
     """
     if bus not in _BUSES:
@@ -80,8 +80,9 @@ def completed_component(text: str, spec: DesignSpec, bus: Bus, samples: SampleSo
     ElementTree.register_namespace("ipxact", _SPACE)
     ElementTree.register_namespace("xsi", _SCHEMA)
     component = ElementTree.fromstring(text)
-    top = BusCore(spec, bus, samples)
-    ports = {name: (member.flow == In, Shape.cast(member.shape).width) for name, member in top.signature.members.items()}
+    top = bus_component(spec, bus, samples)
+    flat = ((path, member) for path, member, _ in top.signature.flatten(top))
+    ports = {"__".join(map(str, path)): (member.flow == In, Shape.cast(member.shape).width) for path, member in flat}
     shared = (top.port.clock, top.port.reset)
     memory_map = component.findtext(_tag("memoryMaps/memoryMap/name")) or ""
     interfaces = _make("busInterfaces")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from python_ref.spec.bus import Bus, Interrupt, SampleSource, byte_address, window_map, wrapper_name
+from python_ref.spec.bus import Bus, Feeding, Interrupt, SampleSource, byte_address, window_map, wrapper_name
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import Register, Status
 
@@ -12,7 +12,7 @@ _ACCESS = {"r": "sw = r; hw = w;", "w": "sw = w; hw = r;", "rw": "sw = rw; hw = 
 """Properties of a field, by the accesses that a register permits."""
 
 
-def systemrdl(spec: LearningSpec, bus: Bus, samples: SampleSource) -> str:
+def systemrdl(spec: LearningSpec, bus: Bus, samples: Feeding) -> str:
     """Return the address map of a core behind a bus in SystemRDL 2.0.
 
     A register of several words is an array of registers of 32 bits, low word first. The bits of ``status`` and of the interrupts are
@@ -33,7 +33,7 @@ def systemrdl(spec: LearningSpec, bus: Bus, samples: SampleSource) -> str:
     return "\n".join([*lines, "};", ""])
 
 
-def _fields(register: Register, samples: SampleSource) -> list[tuple[str, str, str]]:
+def _fields(register: Register, samples: Feeding) -> list[tuple[str, str, str]]:
     """The fields of a register: name, range of bits, and properties."""
     access = _ACCESS[register.access]
     if register.name == "status":

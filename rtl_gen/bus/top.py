@@ -15,7 +15,9 @@ from amaranth.lib.wiring import In, Member, Out
 from python_ref.spec.bus import (
     ADDRESS_BITS,
     Bus,
+    Feeding,
     Interrupt,
+    OutsidePorts,
     SampleSource,
     beside_core,
     byte_address,
@@ -25,7 +27,7 @@ from python_ref.spec.bus import (
 )
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, stream_names
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.relay import RELAY_ADDRESSES
 from rtl_gen.bus.axi4lite import Axi4LitePort
@@ -41,7 +43,7 @@ from rtl_gen.learner.core import LearnerCore
 from rtl_gen.learner.relay import connect_outside
 from rtl_gen.slot import delayed
 
-__all__ = ["REGISTERS", "BusBase", "BusCore", "BusLearner", "LearnerBridge", "bus_wrapper", "emit_bus"]
+__all__ = ["REGISTERS", "BusBase", "BusCore", "BusLearner", "BusLearnerPorts", "LearnerBridge", "bus_component", "bus_wrapper", "emit_bus"]
 
 REGISTERS = "registers.rdl"
 """Name of the file with the registers in SystemRDL."""
@@ -59,7 +61,7 @@ class BusBase(wiring.Component):
         The design of the core.
     bus : Bus
         Bus of the processor, whose ports the component has.
-    samples : SampleSource
+    samples : SampleSource or OutsidePorts
         Where samples come from.
     core : Component
         The core, whose ports without its probes are connected.
@@ -67,7 +69,7 @@ class BusBase(wiring.Component):
         Members that the component has beside those of the bus, and ``irq``.
     """
 
-    def __init__(self, spec: LearningSpec, bus: Bus, samples: SampleSource, core: wiring.Component, ports: Mapping[str, Member]):
+    def __init__(self, spec: LearningSpec, bus: Bus, samples: Feeding, core: wiring.Component, ports: Mapping[str, Member]):
         self.spec = spec
         self.bus = bus
         self.samples = samples
@@ -113,7 +115,7 @@ class BusCore(BusBase):
         The design of the core.
     bus : Bus
         Bus of the processor, whose ports the component has.
-    samples : SampleSource
+    samples : SampleSource or OutsidePorts
         Where samples come from.
 
     Members
@@ -130,7 +132,7 @@ class BusCore(BusBase):
 
     spec: DesignSpec
 
-    def __init__(self, spec: DesignSpec, bus: Bus, samples: SampleSource):
+    def __init__(self, spec: DesignSpec, bus: Bus, samples: Feeding):
         frames = {"s_axis_tdata": In(stream_bits(spec)), "s_axis_tvalid": In(1), "s_axis_tlast": In(1), "s_axis_tready": Out(1)}
         framed = samples is SampleSource.AXI4_STREAM
         super().__init__(spec, bus, samples, core_of(spec, starved_port=True), frames if framed else {})
@@ -243,18 +245,69 @@ class BusLearner(BusBase):
         return m
 
 
-def _component(spec: LearningSpec, bus: Bus, samples: SampleSource) -> BusBase:
+class BusLearnerPorts(BusBase):
+    """A learner behind a bus whose streams to the outside are ports, for a chip that is faster than a processor.
+
+    Parameters
+    ----------
+    spec : LearnerSpec
+        The learner whose core is instantiated.
+    bus : Bus
+        Bus of the processor, whose ports the component has.
+
+    Members
+    -------
+    aclk, aresetn or wb_clk_i, wb_rst_i : In(1)
+        Clock, and synchronous reset, of everything.
+    s_axi_… or wb_… : In, Out
+        The bus, see :class:`~rtl_gen.bus.axi4lite.Axi4LitePort` and :class:`~rtl_gen.bus.wishbone.WishbonePort`.
+    sample, perturbed or perturbed0, …, apply_stb, measure_ready, cost
+        The ports of the learner with these names, see :class:`~rtl_gen.learner.core.LearnerCore`.
+    irq : Out(1)
+        An interrupt is raised and enabled.
+    """
+
+    spec: LearnerSpec
+
+    def __init__(self, spec: LearnerSpec, bus: Bus):
+        core = LearnerCore(spec)
+        self.streams = ("sample", *stream_names(spec), "cost")
+        names = (*self.streams, "apply_stb", "measure_ready")
+        super().__init__(spec, bus, OutsidePorts.PORTS, core, {name: core.signature.members[name] for name in names})
+
+    def elaborate(self, platform):
+        m = Module()
+        bridge = LearnerBridge(self.spec, self.samples)
+        self.connect_port(m, self.connect_bus(m, bridge), bridge)
+        learner = self.instantiated(m)
+        wiring.connect(m, bridge.request, learner.request)
+        wiring.connect(m, bridge.response, learner.response)
+        for name in self.streams:
+            mine, its = wiring.flipped(getattr(self, name)), getattr(learner, name)
+            wiring.connect(m, mine, its)
+        m.d.comb += [
+            self.apply_stb.eq(learner.apply_stb),
+            self.measure_ready.eq(learner.measure_ready),
+            bridge.busy.eq(learner.busy),
+            bridge.awaits.eq(learner.measure_ready),
+            self.irq.eq(bridge.irq),
+        ]
+        return m
+
+
+def bus_component(spec: LearningSpec, bus: Bus, samples: Feeding) -> BusBase:
     """The core of a design behind a bus."""
     match spec:
         case LearnerSpec():
-            return BusLearner(spec, bus)
+            return BusLearnerPorts(spec, bus) if samples is OutsidePorts.PORTS else BusLearner(spec, bus)
         case DesignSpec():
+            assert isinstance(samples, SampleSource), "only a learner has an outside"
             return BusCore(spec, bus, samples)
         case _:
             raise unknown("Design", spec, "rtl_gen.bus.top")
 
 
-def bus_wrapper(spec: LearningSpec, bus: Bus, samples: SampleSource) -> Wrapper:
+def bus_wrapper(spec: LearningSpec, bus: Bus, samples: Feeding) -> Wrapper:
     """The wrapper of a core for a bus, with its part of the manifest; a learner has no samples."""
     described = {
         "kind": bus.value,
@@ -268,15 +321,15 @@ def bus_wrapper(spec: LearningSpec, bus: Bus, samples: SampleSource) -> Wrapper:
     if samples is SampleSource.AXI4_STREAM:
         assert isinstance(spec, DesignSpec), "a learner has no samples"
         described["stream"] = {"tdata_bits": stream_bits(spec), "words": sample_words(spec)}
-    return Wrapper(_component(spec, bus, samples), wrapper_name(spec, bus), described)
+    return Wrapper(bus_component(spec, bus, samples), wrapper_name(spec, bus), described)
 
 
-def emit_bus(spec: LearningSpec, bus: Bus, samples: SampleSource, directory: Path, parameters: np.ndarray | None = None) -> dict:
+def emit_bus(spec: LearningSpec, bus: Bus, samples: Feeding, directory: Path, parameters: np.ndarray | None = None) -> dict:
     """Write the files of a core behind a bus: those that :func:`rtl_gen.emit.emit` writes, the registers in SystemRDL, a core file of
     FuseSoC, and behind Wishbone a module of LiteX."""
     described = emit(spec, directory, parameters, wrapper=bus_wrapper(spec, bus, samples))
     (directory / REGISTERS).write_text(systemrdl(spec, bus, samples), encoding="utf-8")
     (directory / f"{wrapper_name(spec, bus)}.core").write_text(core_file(spec, bus), encoding="utf-8")
-    if bus is Bus.WISHBONE:
+    if bus is Bus.WISHBONE and isinstance(samples, SampleSource):  # a module of LiteX has no ports but those of the bus
         (directory / litex_file(spec)).write_text(litex_module(spec, samples), encoding="utf-8")
     return described

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.learner import LearnerSpec
 from rtl_gen.array import CorrelatingArray
 from rtl_gen.fanout import connect_lanes
+from rtl_gen.fixed import plus_or_minus
 from rtl_gen.lane import CorrelatingLane
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import pipeline, slot_layout
+from rtl_gen.slot import delayed, pipeline, slot_layout
 
 __all__ = ["LearnerArray", "LearnerLane"]
 
@@ -30,16 +31,26 @@ class LearnerLane(CorrelatingLane):
     -------
     value : Out
         Raw θ + sΔ at cycle ``weight``.
+    error : Out
+        Raw update of θ before its limits, 0 where nothing is updated, at cycle ``parameter``; only with node currents.
     """
 
     def __init__(self, spec: LearnerSpec):
-        super().__init__(spec, {**{name: In(1) for name in self.SIGNS}, "value": Out(shape_of(spec.formats.weight))})
+        errors = {"error": Out(shape_of(spec.node_error_format))} if spec.sends_errors else {}
+        super().__init__(spec, {**{name: In(1) for name in self.SIGNS}, "value": Out(shape_of(spec.formats.weight)), **errors})
 
     def elaborate(self, platform):
         m = Module()
         self.learn(m)
         m.d.comb += self.value.eq(self.perturbed(m))
         return m
+
+    def note_update(self, m, u, minus, active):
+        """See :class:`~rtl_gen.lane.BaseLane`: the update of a node current is the error of the node."""
+        if self.spec.sends_errors:
+            # θ + u or θ − u follows; the error is what θ loses, so that its sign is the other one.
+            error = plus_or_minus(Const(0, signed(1)), u, ~minus, active)
+            m.d.comb += self.error.eq(delayed(m, error, 2, "error"))
 
 
 class LearnerArray(CorrelatingArray):
@@ -58,6 +69,8 @@ class LearnerArray(CorrelatingArray):
         The slot whose words are valid.
     value : Out
         Raw words, θ + sΔ, of all lanes; lane 0's is lowest.
+    errors : Out
+        Raw errors of all lanes, likewise; only with node currents.
     """
 
     spec: LearnerSpec
@@ -65,7 +78,10 @@ class LearnerArray(CorrelatingArray):
     def __init__(self, spec: LearnerSpec):
         lanes = spec.hardware.lanes
         value = shape_of(spec.formats.weight) if lanes == 1 else data.ArrayLayout(shape_of(spec.formats.weight), lanes)
-        super().__init__(spec, [LearnerLane(spec) for _ in range(lanes)], {"sent_slot": Out(slot_layout(spec)), "value": Out(value)})
+        ports = {"sent_slot": Out(slot_layout(spec)), "value": Out(value)}
+        if spec.sends_errors:
+            ports["errors"] = Out(data.ArrayLayout(shape_of(spec.node_error_format), lanes))
+        super().__init__(spec, [LearnerLane(spec) for _ in range(lanes)], ports)
 
     @property
     def latency(self) -> int:
@@ -83,6 +99,9 @@ class LearnerArray(CorrelatingArray):
             self.sent_slot.eq(slots[self.latency]),
             self.value.eq(self.lanes[0].value) if len(self.lanes) == 1 else self.value.eq(Cat(lane.value for lane in self.lanes)),
         ]
+        if self.spec.sends_errors:
+            later = self.latency - timing.parameter
+            m.d.comb += self.errors.eq(Cat(delayed(m, lane.error, later, f"error{n}") for n, lane in enumerate(self.lanes)))
         shared, per_lane = self.memories(m, slots)
         connect_lanes(m, self.lanes, shared | self.broadcasts(m, slots), per_lane | self.signs(m, slots) | self._roundings(m, slots))
         self.count(m, slots)
@@ -133,3 +152,7 @@ class LearnerArray(CorrelatingArray):
         each = self._each(broadcast, self.spec.broadcast_format.width) if self.spec.direct_update else [broadcast] * len(self.lanes)
         for number, value in enumerate(each):
             m.d.comb += event.broadcast[number].eq(Mux(mask[number], value.as_signed(), 0))
+
+    def shown_of(self, lane):
+        """See :class:`~rtl_gen.array.CorrelatingArray`: the error of a node current."""
+        return {"error": lane.error} if self.spec.sends_errors else {}

@@ -222,6 +222,8 @@ class LearnerCore(wiring.Component):
         ]
         if len(queues) == 1:
             m.d.comb += [queues[0].stb.eq(array.sent_slot.valid), queues[0].value.eq(array.value)]
+        for lane, queue in enumerate(queues if self.spec.sends_errors else []):
+            m.d.comb += queue.error.eq(array.errors[lane])
         for lane, queue in enumerate(queues if len(queues) > 1 else []):
             has = lane < self.spec.layout.last_lanes
             m.d.comb += [

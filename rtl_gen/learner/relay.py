@@ -10,7 +10,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.learner import LearnerSpec, stream_names
-from python_ref.spec.relay import FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map
+from python_ref.spec.relay import ERRORS_BIT, FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.host import request_layout
 from rtl_gen.learner.core import LearnerCore
@@ -74,7 +74,7 @@ class OutsideRegisters(wiring.Component):
         at = {name: register.address for name, register in relay_map(self.spec).items()}
         request, answer, idle = self.request, Signal(32, reset_less=True), 1 if self.polled else self._idle(m)
         asked, words = request.payload, self._words(m)
-        row = words.addr
+        row, wrote, found = (words.addr, Const(0, 1), words.data) if not self.spec.sends_errors else self._errors(m, words, at["errors"])
         shown = Signal.like(self.sample.payload)
         own = Signal()
         m.d.comb += [
@@ -108,14 +108,14 @@ class OutsideRegisters(wiring.Component):
                 with m.If(self.cost.ready | ~self.measure_ready):
                     m.next = "Take request"
             with m.State("Await pass"):
-                flags = Cat(self.measure_ready, self.busy, Const(0, FIRST_SAMPLE_BIT - 2))
+                flags = Cat(self.measure_ready, self.busy, Const(0, ERRORS_BIT - 2), wrote, Const(0, FIRST_SAMPLE_BIT - ERRORS_BIT - 1))
                 m.d.sync += [answer.eq(Cat(flags, shown)), row.eq(0)]
                 with m.If(1 if self.polled else self.measure_ready | idle):
                     m.next = "Answer"
             with m.State("Fetch row"):
                 m.next = "Register row"
             with m.State("Register row"):
-                m.d.sync += [answer.eq(words.data), row.eq(row + 1)]
+                m.d.sync += [answer.eq(found), row.eq(row + 1)]
                 m.next = "Answer"
             with m.State("Answer"):
                 m.d.comb += self.response.valid.eq(1)
@@ -151,6 +151,27 @@ class OutsideRegisters(wiring.Component):
                 row.eq(Mux(word.last, 0, row + ends)),
             ]
         return read
+
+    def _errors(self, m, words, address: int):
+        """Keep the errors of a pass; return the row that is read next, whether an error is not 0, and what is read: words or errors."""
+        word = self.perturbed.payload
+        m.submodules.errors = store = memory.Memory(
+            shape=word.error.shape(), depth=max(2, self.spec.quantities), init=[], attrs=NO_READ_WRITE_CHECK
+        )
+        write, read = store.write_port(), store.read_port()
+        row, wrote, of_errors = Signal(range(self.spec.quantities + 1)), Signal(), Signal()
+        m.d.comb += [
+            words.addr.eq(row),
+            read.addr.eq(row),
+            write.addr.eq(word.index),
+            write.data.eq(word.error),
+            write.en.eq(self.perturbed.valid),
+        ]
+        with m.If(self.perturbed.valid):
+            m.d.sync += wrote.eq((wrote & (word.index != 0)) | word.error.any())
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += of_errors.eq(self.request.payload.address == address)
+        return row, wrote, Mux(of_errors, read.data, words.data)
 
 
 def connect_outside(m: Module, spec: LearnerSpec, learner: Any, *, polled: bool = False) -> OutsideRegisters:

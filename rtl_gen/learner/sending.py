@@ -31,9 +31,12 @@ def word_layout(spec: LearnerSpec) -> data.StructLayout:
         Number of the quantity, from 0.
     last : unsigned(1)
         The word is the last one of its pass, or of its stream in the pass where there are several.
+    error : signed
+        Raw err of the node, 0 where the pass updates nothing; only with node currents.
     """
     index = unsigned(max(1, (spec.quantities - 1).bit_length()))
-    return data.StructLayout({"value": shape_of(spec.formats.weight), "index": index, "last": unsigned(1)})
+    errors = {"error": shape_of(spec.node_error_format)} if spec.sends_errors else {}
+    return data.StructLayout({"value": shape_of(spec.formats.weight), "index": index, "last": unsigned(1), **errors})
 
 
 def word_stream(spec: LearnerSpec, lane: int) -> stream.Signature:
@@ -114,6 +117,8 @@ class WordQueue(wiring.Component):
     -------
     stb, value : In(1), In
         Strobe and raw value of a word.
+    error : In
+        Raw error of the word, with node currents.
     o : Out(stream.Signature(word_layout(spec)))
         The words for the outside; the first one is valid ``latency`` cycles after ``stb``.
     taken : Out(1)
@@ -133,6 +138,7 @@ class WordQueue(wiring.Component):
             {
                 "stb": In(1),
                 "value": In(shape_of(spec.formats.weight)),
+                **({"error": In(shape_of(spec.node_error_format))} if spec.sends_errors else {}),
                 "o": Out(word_stream(spec, lane)),
                 "taken": Out(1),
                 "apply_stb": Out(1),
@@ -142,14 +148,15 @@ class WordQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.o.payload
-        m.submodules.words = store = memory.Memory(shape=word.value.shape(), depth=self.depth, init=[], attrs=NO_READ_WRITE_CHECK)
+        shape = unsigned(len(word.value) + len(word.error)) if self.spec.sends_errors else word.value.shape()
+        m.submodules.words = store = memory.Memory(shape=shape, depth=self.depth, init=[], attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         places = range(2 * self.depth)
         tail, head = Signal(places), Signal(places)
         fetches, fetched, moves = Signal(), Signal(), Signal()
         m.d.comb += [
             write.addr.eq(tail),
-            write.data.eq(self.value),
+            write.data.eq(Cat(self.value, self.error) if self.spec.sends_errors else self.value),
             write.en.eq(self.stb),
             read.addr.eq(head),
             read.en.eq(fetches),
@@ -167,7 +174,7 @@ class WordQueue(wiring.Component):
             self.apply_stb.eq(self.taken & word.last),
         ]
         with m.If(moves):
-            m.d.sync += word.value.eq(read.data)
+            m.d.sync += (Cat(word.value, word.error) if self.spec.sends_errors else word.value).eq(read.data)
         with m.If(self.taken):
             m.d.sync += word.index.eq(Mux(word.last, self.lane, word.index + self.spec.hardware.lanes))
         return m

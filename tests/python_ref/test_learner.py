@@ -14,7 +14,7 @@ from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Schedule
-from tests.support.learner_designs import random_chip, random_learner, random_quantities
+from tests.support.learner_designs import random_chip, random_learner, random_node_learner, random_quantities
 from tests.support.learner_oracle import LearnerOracle
 from tests.support.virtual_chip import VirtualChip
 
@@ -60,6 +60,8 @@ def lockstep(rng: random.Random, spec: LearnerSpec, steps: int = STEPS, silence:
         abandoned += observed is None
         if observed is not None:
             compare(spec, observed, expected)
+            if spec.sends_errors:
+                other.apply(np.array([int(error * 2**spec.formats.weight.fraction_bits) for error in expected["error"]]))
         assert chip.calls == other.calls
     return abandoned
 
@@ -69,6 +71,16 @@ def test_the_model_equals_the_oracle(part):
     rng = random.Random(f"learner {part}")
     for _ in range(3):
         spec = random_learner(rng)
+        print(spec)
+        lockstep(rng, spec)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_the_model_of_node_currents_equals_the_oracle(part):
+    """Both chips change their weights by the errors, and give other costs as soon as these differ."""
+    rng = random.Random(f"node currents {part}")
+    for _ in range(3):
+        spec = random_node_learner(rng)
         print(spec)
         lockstep(rng, spec)
 

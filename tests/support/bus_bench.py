@@ -22,6 +22,7 @@ from cocotbext.wishbone import driver
 from cocotbext.wishbone.driver import WBOp, WishboneMaster
 
 from boards.link.memory import MemoryLink
+from python_ref.spec.registers import Command
 from sim.program import Op
 
 # Icarus does not pass on a value that is set on an input immediately, as the model does before the first cycle.
@@ -138,6 +139,7 @@ class _Bench:
         self.dut, self.settings = dut, settings
         self.bus = Axi(dut, chance) if settings["bus"] == "axi4-lite" else Wishbone(dut, chance)
         self.words = iter(settings["words"])
+        self.passes: list[list[int]] = []
         if settings["stream_bytes"]:
             bus = AxiStreamBus.from_prefix(dut, "s_axis")
             self.source = AxiStreamSource(bus, self.bus.clock, self.bus.reset, reset_active_level=bool(self.bus.active))
@@ -171,6 +173,12 @@ class _Bench:
                 await self.source.wait()
             case "session":
                 return await bridge(self.in_session)(*given)
+            case "outside":
+                cocotb.start_soon(self.be_outside(*given))
+            case "outside words":
+                return self.passes
+            case "learner session":
+                return await bridge(self.in_learner_session)(*given)
             case "link":
                 return await bridge(self.over_link)(*given)
             case "cycles":
@@ -191,6 +199,29 @@ class _Bench:
             case _:
                 raise ValueError(f"There is no action {kind}")
         return None
+
+    async def be_outside(self, costs: list[int], streams: list[str], width: int) -> None:
+        """Be the outside of a learner at its ports, cycle by cycle: note the words of each pass by quantity, and offer these costs."""
+        dut, left, words = self.dut, list(costs), {}
+        for name in (*streams, "sample"):
+            getattr(dut, f"{name}__ready").value = 1
+        dut.cost__valid.value = 0
+        while True:
+            await RisingEdge(self.bus.clock)
+            for name in streams:
+                if int(getattr(dut, f"{name}__valid").value):
+                    payload = int(getattr(dut, f"{name}__payload").value)
+                    value, index = payload & (1 << width) - 1, payload >> width & (1 << self.settings["index_bits"]) - 1
+                    words[index] = value - (value >> width - 1 << width)
+            if int(dut.apply_stb.value):
+                self.passes.append([words[index] for index in sorted(words)])
+                words = {}
+            if int(dut.cost__valid.value) and int(dut.cost__ready.value):
+                left.pop(0)
+            offered = bool(left) and int(dut.measure_ready.value)
+            dut.cost__valid.value = int(offered)
+            if offered:
+                dut.cost__payload.value = left[0] & (1 << len(dut.cost__payload)) - 1
 
     def over_link(self, spec: str, ops: list[list[int]]) -> list[int]:
         """Carry out the operations of a program over the link for a window of memory, in a thread; the words read."""
@@ -225,6 +256,30 @@ class _Bench:
             model.close()
         return [session.equal, session.verified, session.done, link.statistics.sent]
 
+    def in_learner_session(self, spec: str, steps: int, folder: str) -> list[Any]:
+        """Train a learner in a session, whose chip is in this process; equal, values compared, steps, measurements, weights of the chip.
+
+        Before it, a run is begun, of which nobody gives the costs.
+        """
+        import numpy as np
+
+        from mgd_hw.device.learner_session import LearnerModel, LearnerSession
+        from python_ref.trace import LearnerRun
+        from sim import host
+        from tests.support.virtual_chip import VirtualChip
+
+        learner = pickle.loads(bytes.fromhex(spec))
+        window = _Window(self.bus)
+        first = MemoryLink(window, learner)
+        host.write_register(learner, first, "timeout", 1 << 30)
+        host.write_register(learner, first, "count", 3)
+        host.write_register(learner, first, "command", Command.TRAIN)
+        link, run = MemoryLink(window, learner), LearnerRun(learner, np.zeros(learner.quantities, dtype=np.int64), steps, 5)
+        chip = VirtualChip(learner, 3, gain=0.2, offset=0.1, noise=0.05)
+        session = LearnerSession(run, lambda: link, Path(folder) / "checkpoint.npz", model=LearnerModel(run), block_steps=4, chip=chip)
+        session.train()
+        return [session.equal, session.verified, session.done, session.measurements, chip.weights.tolist()]
+
     async def feed(self, sample: int, room: int) -> None:
         """Write as many words of samples as there is room for."""
         accepted, free = await self.bus.read(room)
@@ -244,6 +299,6 @@ async def bench(dut: Any) -> None:
     found = []
     for action in settings["actions"]:
         # Only a wait for the end of a run may take longer.
-        limit = PATIENCE_US if action[0] not in ("wait", "link", "session") else 100 * PATIENCE_US
+        limit = PATIENCE_US if action[0] not in ("wait", "link", "session", "learner session") else 100 * PATIENCE_US
         found.append(await with_timeout(cocotb.start_soon(bench.do(*action)), limit, "us"))
     Path(settings["results"]).write_text(json.dumps(found), encoding="utf-8")

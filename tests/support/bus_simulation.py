@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from python_ref.spec.bus import Bus, SampleSource, byte_address, stream_bits, window_map, wrapper_name
+from python_ref.spec.bus import Bus, Feeding, SampleSource, byte_address, stream_bits, window_map, wrapper_name
 from python_ref.spec.learning import LearningSpec
 from rtl_gen.bus.top import bus_wrapper
 from rtl_gen.emit import emit_verilog
@@ -60,7 +60,7 @@ class BusSimulation:
 
     spec: LearningSpec
     bus: Bus
-    samples: SampleSource
+    samples: Feeding
     directory: Path
 
     @property
@@ -106,6 +106,7 @@ class BusSimulation:
             "pauses": pauses,
             "stream_bytes": stream_bits(self.spec) // 8 if framed else 0,
             "sample_registers": [] if framed or "sample" not in at else [at["sample"], at["sample_room"]],
+            "index_bits": max(1, (self.spec.quantities - 1).bit_length()),
             "results": str(results),
         }
         settings.write_text(json.dumps(described), encoding="utf-8")

@@ -29,7 +29,7 @@ class Fault:
     name : str
         What is wrong.
     where : str
-        Module, and function or method: ``perturbation:RandomSigns.elaborate``.
+        Module of ``rtl_gen``, or the whole name of one of ``mgd_hw``, and function or method: ``perturbation:RandomSigns.elaborate``.
     right, wrong : str
         Text, found once, and what takes its place.
     design : str
@@ -44,7 +44,7 @@ class Fault:
 
 
 def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
-    """Change the hardware.
+    """Change the hardware, or the program.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
         Sets an attribute of an object, such as ``monkeypatch.setattr``.
     """
     module_name, path = fault.where.split(":")
-    __import__(f"rtl_gen.{module_name}")
-    module = sys.modules[f"rtl_gen.{module_name}"]
+    full = module_name if module_name.startswith("mgd_hw.") else f"rtl_gen.{module_name}"
+    __import__(full)
+    module, package = sys.modules[full], f"{full.partition('.')[0]}."
     owner: Any = module
     *parents, name = path.split(".")
     for parent in parents:
@@ -71,7 +72,7 @@ def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
         scope[name] = scope["of_class"](owner)
     original = getattr(owner, name)
     holders = (
-        [owner] if parents else [m for key, m in sys.modules.items() if key.startswith("rtl_gen.") and getattr(m, name, None) is original]
+        [owner] if parents else [m for key, m in sys.modules.items() if key.startswith(package) and getattr(m, name, None) is original]
     )
     for holder in holders:
         patch(holder, name, scope[name])

@@ -48,6 +48,8 @@ class LearnerBench:
         Indices of samples that were taken.
     held : array of int64
         The words that were applied last.
+    errors : list of list of int
+        Errors of node currents that were applied, one list for each pass in which one was not 0.
     working : int
         Number of cycles of runs in which the core did not wait for an index to be taken.
     marks : dict of str to list of int
@@ -66,7 +68,9 @@ class LearnerBench:
         self._fields = event_fields(spec)
         self._rows: dict[str, list[int]] = {event: [] for event in self._fields}
         self._payloads = {event: Value.cast(getattr(self.core, f"probe_{event}")) for event in self._fields}
+        self.errors: list[list[int]] = []
         self._words: list[int] = []
+        self._failed: dict[int, int] = {}
         self._taken: dict[int, int] = {}
         self._streams = [getattr(self.core, name) for name in stream_names(spec)]
         self._costs: list[int] = []
@@ -119,12 +123,17 @@ class LearnerBench:
             assert len(self._taken) == self.spec.quantities
             self._words = [self._taken[index] for index in range(self.spec.quantities)]
             self._whole, self.held, self._taken = True, np.array(self._words, dtype=np.int64), {}
+            if any(self._failed.values()):
+                self.errors.append([self._failed[index] for index in range(self.spec.quantities)])
+                self.chip.apply(np.array(self.errors[-1]))  # type: ignore[attr-defined]  # only node currents have errors
         for lane, each in enumerate(self._streams):
             if ctx.get(each.valid) and ctx.get(each.ready):
                 self._whole = False
                 index, lanes = ctx.get(each.payload.index), len(self._streams)
                 assert index % lanes == lane and index not in self._taken and (index < lanes or index - lanes in self._taken)
                 self._taken[index] = ctx.get(each.payload.value)
+                if self.spec.sends_errors:
+                    self._failed[index] = ctx.get(each.payload.error)
                 assert ctx.get(each.payload.last) == (index + lanes >= self.spec.quantities)
         if ctx.get(core.sample.valid) and ctx.get(core.sample.ready):
             self.shown.append(ctx.get(core.sample.payload))

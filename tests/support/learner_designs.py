@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from python_ref.spec.formats import Cast, LearnerFormats
 from python_ref.spec.hardware import Hardware
@@ -13,7 +14,7 @@ from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support.virtual_chip import VirtualChip
 
-__all__ = ["random_chip", "random_learner", "random_quantities"]
+__all__ = ["random_chip", "random_learner", "random_node_learner", "random_quantities"]
 
 
 def _cast(rng: random.Random, *but: Rounding) -> Cast:
@@ -47,6 +48,14 @@ def random_learner(rng: random.Random, *, most: int = 12) -> LearnerSpec:
         Hardware(min(lanes, quantities), gradient, rng.random() < 0.9),
         Outside(rng.randint(0, 5), rng.choice([0, 0, 1, 3]), rng.randint(4, 20), rng.randint(1, 3)),
     )
+
+
+def random_node_learner(rng: random.Random, *, most: int = 12) -> LearnerSpec:
+    """Return a learner of the currents of a few nodes: τ_x is a multiple of τ_θ, and updates are plain."""
+    spec = random_learner(rng, most=most)
+    sample = spec.schedule.update_period * rng.randint(1, 3)
+    schedule, perturbation = replace(spec.schedule, sample_period=sample), replace(spec.perturbation, kind=Kind.NODE)
+    return replace(spec, name="nodes", perturbation=perturbation, schedule=schedule, optimizer=Sgd())
 
 
 def random_quantities(rng: random.Random, spec: LearnerSpec) -> list[int]:

@@ -15,6 +15,7 @@ _PASSES = "learner.core:LearnerCore._connect_passes"
 _SIGNS = "learner.signs:RepeatedRandomSigns.following_state"
 _NOISE = "learner.streams:ManyNoise.following_state"
 _SEQUENCER = "learner.sending:PassSequencer.elaborate"
+_ERROR = "learner.array:LearnerLane.note_update"
 _QUEUE = "learner.sending:WordQueue.elaborate"
 
 LEARNER_FAULTS = (
@@ -80,6 +81,9 @@ LEARNER_FAULTS = (
     Fault("a stream that has no word in the last slot gets one", _PASSES, "& ~array.sent_slot.last", "", "streams"),
     Fault("a full queue of one lane takes more", _SEQUENCER, "free in frees))", "free in frees[:1]))", "streams"),
     Fault("the words of absent lanes take room", _SEQUENCER, "issues & ~last", "issues", "streams"),
+    Fault("errors with the sign of a step uphill", _ERROR, "~minus, active", "minus, active", "nodes"),
+    Fault("the error of the word before", "learner.array:LearnerArray.elaborate", "self.latency - timing.parameter", "0", "nodes"),
+    Fault("errors of the first lane in all streams", _PASSES, "array.errors[lane]", "array.errors[0]", "nodes"),
     Fault("the slot after the last begins at 1", "array:CorrelatingArray.following_word", "return 0", "return 1", "plain"),
 )
 """One line of the learner's source each, with the scenario that must show it."""

@@ -20,6 +20,21 @@ from tests.support.virtual_chip import VirtualChip
 __all__ = ["LearnerLockstep"]
 
 
+class _Logged:
+    """The chip of the model, whose calls and errors are kept."""
+
+    def __init__(self, lockstep: LearnerLockstep) -> None:
+        self.lockstep = lockstep
+
+    def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+        return self.lockstep._log(words, sample, count)
+
+    def apply(self, errors: np.ndarray) -> None:
+        self.lockstep.chip.apply(errors)
+        if errors.any():
+            self.lockstep.errors.append(errors.tolist())
+
+
 class LearnerLockstep:
     """The state of the model beside a core.
 
@@ -42,6 +57,7 @@ class LearnerLockstep:
         self.bench = LearnerBench(spec, chip, **bench)
         self.state = model.initial_learner(spec, np.array(parameters), seed=seed)
         self.calls: list[tuple[np.ndarray, int, list[int]]] = []
+        self.errors: list[list[int]] = []
         self.abandoned = 0
         self.last: dict[str, np.ndarray] = {}
         self.working = 0
@@ -96,7 +112,7 @@ class LearnerLockstep:
             state, calls = self.state, len(self.calls)
             schedule, n = self.spec.schedule, state.steps
             first = state.due or state.late or n % schedule.sample_period == 0 or n % schedule.update_period == 0 or self.spec.two_sided
-            self.state, observed = model.step(self.spec, state, self._log)
+            self.state, observed = model.step(self.spec, state, _Logged(self))
             passes += [0, 1][0 if first else 1 :][: len(self.calls) - calls]
             if observed is None:
                 break
@@ -106,6 +122,7 @@ class LearnerLockstep:
         assert len(self.bench.measured) - before == len(self.calls) == len(passes)
         for (words, sample, asked), call in zip(self.bench.measured[before:], self.calls, strict=True):
             assert words.tolist() == call[0].tolist() and sample == call[1] and asked == 1 << average
+        assert self.bench.errors == self.errors, "a run leaves the outside with all errors"
         self._compare_passes(events, passes, average)
         self._compare_steps(events, complete)
         assert self.bench.held.tolist() == self.state.parameters.tolist(), "a run leaves the outside with the parameters"

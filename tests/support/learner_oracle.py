@@ -142,16 +142,17 @@ class LearnerOracle:
         eta = Fraction(2) ** [rate for start, rate in spec.schedule.learning_rate if start <= n][-1]
         scaled = (self.scale if self.adam else eta) / self.delta / (2 if self.two_sided else 1) * change
         updating = (n + 1) % spec.schedule.update_period == 0
-        broadcast, correlated = self.learn(scaled, signs, updating)
+        broadcast, correlated, errors = self.learn(scaled, signs, updating)
         self.n, self.u, self.loaded, self.late, self.taken = n + 1, self.u + updating, False, False, self.taken + fresh
         if spec.hardware.signature:
-            self.sign_events([(number, (first, second)[number]) for number in run], change, broadcast, signs, correlated)
+            self.sign_events([(number, (first, second)[number]) for number in run], change, broadcast, signs, correlated, errors)
         return {
             "presented": [*first[0], *second[0]],
             "cost": [first[1], second[1]],
             "cost_change": [change],
             "broadcast": broadcast,
             "sign": signs,
+            "error": errors,
             "gradient": correlated,
             "momentum": list(self.m),
             "square": list(self.v),
@@ -160,8 +161,8 @@ class LearnerOracle:
             "signature": list(self.signature),
         }
 
-    def learn(self, scaled: Fraction, signs: list[int], updating: bool) -> tuple[list[Fraction], list[Fraction]]:
-        """The broadcast of each quantity, and G before it is cleared; θ, G and m change."""
+    def learn(self, scaled: Fraction, signs: list[int], updating: bool) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
+        """The broadcast of each quantity, G before it is cleared, and the error of each current; θ, G and m change."""
         spec, f, count = self.spec, self.spec.formats, self.count
         modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
 
@@ -171,7 +172,7 @@ class LearnerOracle:
             count[kind] += not low <= value <= high
             return min(max(value, low), high)
 
-        broadcast, correlated = [], []
+        broadcast, correlated, errors = [], [], []
         for q, s in enumerate(signs):
             g, outside = narrow(scaled, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
             count["broadcast"] += outside
@@ -200,12 +201,13 @@ class LearnerOracle:
                     count["update"] += outside
                     self.G[q] = Fraction(0)
             broadcast.append(g)
+            errors.append(moves if updating else Fraction(0))
             if updating:
                 old = self.theta[q]
                 self.theta[q] = within(old - moves, f.weight, self.delta, "weight")
                 count["writes"] += 1
                 count["changed"] += self.theta[q] != old
-        return broadcast, correlated
+        return broadcast, correlated, errors
 
     def adapt(self, q: int) -> Fraction:
         """Source of an update by Adam; m and v change."""
@@ -217,7 +219,7 @@ class LearnerOracle:
             self.count[kind] += outside
         return moved.source
 
-    def sign_events(self, run: list, change: Fraction, broadcast: list, signs: list[int], correlated: list) -> None:
+    def sign_events(self, run: list, change: Fraction, broadcast: list, signs: list[int], correlated: list, errors: list) -> None:
         """Continue the signatures by the events of a step."""
         f = self.spec.formats
         mean = Fixed(True, f.cost.integer_bits, f.cost.fraction_bits + self.spec.outside.average)
@@ -239,6 +241,8 @@ class LearnerOracle:
         shown = [[(_raw(Fraction(value), form.fraction_bits), _bits(form)) for value in row] for row in self.rows(broadcast)]
         for row, some in zip(shown, self.rows(signs), strict=True):
             row += [(int(sign), 2) for sign in some]
+        if self.spec.perturbation.kind.value == "node":
+            columns.insert(0, (Fixed(True, f.weight.integer_bits + self.direct, f.weight.fraction_bits), errors))
         for own, column in columns:
             for row, values in zip(shown, self.rows(column), strict=True):
                 row += [(_raw(Fraction(value), own.fraction_bits), _bits(own)) for value in values]

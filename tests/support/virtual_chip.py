@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.perturbation import Kind
 
 __all__ = ["VirtualChip"]
 
@@ -14,6 +15,9 @@ __all__ = ["VirtualChip"]
 @dataclass
 class VirtualChip:
     """A chip with a few units, each of which is the tanh of a sum of all quantities as the chip has them, weighted by the sample.
+
+    Where the quantities are the currents of nodes, the chip adds two inputs of each sample to each of them, with weights of its own, which
+    begin with 0 and change by the errors that it is sent.
 
     The same seed gives the same chip, and the same calls the same costs, noise and drift included.
 
@@ -29,6 +33,8 @@ class VirtualChip:
         Standard deviation of a cost word, and of the step of the offset from one measurement to the next.
     dac_step : float
         Step of the chip's converters; 0 for none.
+    shown : int
+        Index of the sample that was measured last.
     silent : set of int
         Numbers of the measurements in which the chip stops to answer: after the first word where several are asked for.
     """
@@ -42,6 +48,7 @@ class VirtualChip:
     dac_step: float = 0.0
     silent: set[int] = field(default_factory=set)
     units: int = 3
+    shown: int = 0
 
     def __post_init__(self) -> None:
         rng, n = np.random.default_rng(self.seed), self.spec.quantities
@@ -49,6 +56,7 @@ class VirtualChip:
         self.offsets = self.offset * rng.standard_normal(n)
         self.mixing = rng.standard_normal((1 << 6, self.units, n)) / np.sqrt(n)
         self.targets = 0.8 * rng.uniform(-1, 1, (1 << 6, self.units))
+        self.inputs, self.weights = rng.uniform(-1, 1, (1 << 6, 2)), np.zeros((n, 2))
         self.random, self.walk, self.calls = np.random.default_rng(self.seed + 1), 0.0, 0
 
     def mean_cost(self, words: np.ndarray, sample: int) -> float:
@@ -56,12 +64,20 @@ class VirtualChip:
         theta = np.asarray(words) / 2.0**self.spec.formats.weight.fraction_bits
         if self.dac_step:
             theta = np.floor(theta / self.dac_step) * self.dac_step
-        hidden = np.tanh(self.mixing[sample % len(self.mixing)] @ (self.gains * theta + self.offsets))
+        currents = self.gains * theta + self.offsets
+        if self.spec.perturbation.kind is Kind.NODE:
+            currents = currents + self.weights @ self.inputs[sample % len(self.inputs)]
+        hidden = np.tanh(self.mixing[sample % len(self.mixing)] @ currents)
         return float(np.sum((hidden - self.targets[sample % len(self.targets)]) ** 2))
+
+    def apply(self, errors: np.ndarray) -> None:
+        """Subtract err_j·x_i from the weight of each current j and input i, x of the sample that was measured last."""
+        real = np.asarray(errors) * 2.0**-self.spec.formats.weight.fraction_bits
+        self.weights = self.weights - np.outer(real, self.inputs[self.shown % len(self.inputs)])
 
     def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
         """Return the raw cost words of a measurement."""
-        cost = self.spec.formats.cost
+        cost, self.shown = self.spec.formats.cost, sample
         self.walk += self.drift * self.random.standard_normal()
         values = self.mean_cost(words, sample) + self.walk + self.noise * self.random.standard_normal(count)
         found = np.clip(np.rint(values * 2.0**cost.fraction_bits), cost.min, cost.max).astype(np.int64).tolist()

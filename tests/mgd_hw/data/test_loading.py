@@ -141,6 +141,14 @@ def test_values_beyond_the_models_are_refused(tmp_path: Path, scaling: str) -> N
     assert re.search(r"data\.path: .*d\.csv: an input of line 2 is -1e\+300, beyond ±1e\+30\. Scale the values\.$", said)
 
 
+def test_numbers_of_two_bytes_are_read_in_silence(tmp_path: Path) -> None:
+    """The largest value that is taken has no float16, and numpy warned of it."""
+    x = np.array([[0.5, -2.0], [6e4, 1.0], [0.25, 0.0], [1.0, 3.0]], dtype=np.float16)
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(4) % 2)
+    found = read(tmp_path, '[network]\nlayers = [2, 2]\n[data]\ntask = "npz"\npath = "d.npz"\ntest_fraction = 0\n')
+    assert found.train.inputs.max() == 1.0
+
+
 def test_targets_beyond_the_models_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.ones((4, 2)), y=np.full((4, 3), 1e300))
     said = refused(tmp_path, '[network]\nlayers = [2, 3]\n[data]\ntask = "npz"\npath = "d.npz"\n')

@@ -97,7 +97,7 @@ def test_files_of_quantities(measured, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"link": "mmio:0x43c00000"}, "do not go through a window of memory"),
+        ({"link": "mmio:43c0g"}, "it is not a link to a window of memory"),
         ({"link": "virtual", "board": "icebreaker"}, "no board has"),
     ],
 )

@@ -10,10 +10,11 @@ from mgd_hw.common.progress import NullProgress
 from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.reader import parse_any
 from mgd_hw.reports import chapter as chapters
-from mgd_hw.reports.chapter import Plan, chapter_of_learner
+from mgd_hw.reports.chapter import Plan
 from mgd_hw.reports.page import write
 from mgd_hw.reports.summary import summary
 from python_ref.spec.error import Refusal
+from tests.support.faults import Fault, planted
 
 CHIP = """
 import json, sys
@@ -43,12 +44,13 @@ def design_of(folder: Path, rate: int = -5) -> ExternalDesign:
     return found
 
 
-@pytest.mark.parametrize(("rate", "verdict"), [(-5, "Yes"), (3, "No")])
-def test_the_page_says_what_the_chip_learned(tmp_path, monkeypatch, rate, verdict):
+def page_says(tmp_path, monkeypatch, rate, verdict):
     """Simulation and synthesis are left out here; the slow test has them."""
     for verb in ("cosim", "synth"):
         monkeypatch.setattr(chapters, verb, lambda *_, **__: None)
-    found = chapter_of_learner(design_of(tmp_path, rate), "bowl.toml", "bowl", Plan(5, 2, 150, "ice40-up5k", ""), tmp_path, NullProgress())
+    found = chapters.chapter_of_learner(
+        design_of(tmp_path, rate), "bowl.toml", "bowl", Plan(5, 2, 150, "ice40-up5k", ""), tmp_path, NullProgress()
+    )
     write(tmp_path, "a page", (found,))
     answers = {each.question: each for each in summary(found)}
     learns = answers["Does it learn?"]
@@ -61,6 +63,34 @@ def test_the_page_says_what_the_chip_learned(tmp_path, monkeypatch, rate, verdic
     (said,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["designs"]
     assert said["chip_compared"]["fixed"]["costs"] == list(found.chip_compared.fixed.costs) and said["compared"] is None
     assert said["provenance"]["commands"][2] == "mgd-hw diagnose bowl.toml"
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(-5, "Yes"), (3, "No")])
+def test_the_page_says_what_the_chip_learned(tmp_path, monkeypatch, rate, verdict):
+    page_says(tmp_path, monkeypatch, rate, verdict)
+
+
+_SUMMARY = "mgd_hw.reports.summary:_learns"
+FAULTS = (
+    Fault("the worst run need not learn", _SUMMARY, "max(runs.costs) < before", "True", "no"),
+    Fault("learning is called failure", _SUMMARY, "max(runs.costs) < before", "max(runs.costs) > before", "yes"),
+    Fault("the cost before in the place of the one after", _SUMMARY, "to {number(runs.cost)}", "to {number(before)}", "yes"),
+    Fault(
+        "float MGD in the place of the learner's bits", _SUMMARY, "chapter.chip_compared.fixed", "chapter.chip_compared.float_mgd", "yes"
+    ),
+    Fault("findings without their keys", "mgd_hw.reports.sections:_chip", "found.findings", "()", "no"),
+    Fault(
+        "the comparison is forgotten", "mgd_hw.reports.chapter:chapter_of_learner", "chip_compared=compared", "chip_compared=None", "yes"
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_of_the_report_is_seen(fault, tmp_path, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    with pytest.raises(AssertionError):
+        page_says(tmp_path, monkeypatch, *{"yes": (-5, "Yes"), "no": (3, "No")}[fault.design])
 
 
 def test_a_report_without_a_chip_is_refused_before_any_work(tmp_path):

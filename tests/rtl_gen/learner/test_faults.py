@@ -9,6 +9,7 @@ from python_ref.spec.learner import Outside
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.schedule import Schedule
 from tests.rtl_gen.learner.test_core import LONG, ONE_SIDED, TWO_SIDED, lockstep_of
+from tests.rtl_gen.learner.test_nodes import NODES
 from tests.rtl_gen.learner.test_streams import MANY, STREAMS
 from tests.support.faults import planted
 from tests.support.learner_bench import run_learner
@@ -87,7 +88,24 @@ def scenario_streams() -> None:
         run_learner(lockstep.bench, scenario)
 
 
-SCENARIOS = {"streams": scenario_streams, "plain": scenario_plain, "late": scenario_late, "slow": scenario_slow, "timed": scenario_timed}
+def scenario_nodes() -> None:
+    lockstep = lockstep_of(NODES)
+
+    async def scenario(bench):
+        await lockstep.prepare()
+        await lockstep.train(4)
+
+    run_learner(lockstep.bench, scenario)
+
+
+SCENARIOS = {
+    "nodes": scenario_nodes,
+    "streams": scenario_streams,
+    "plain": scenario_plain,
+    "late": scenario_late,
+    "slow": scenario_slow,
+    "timed": scenario_timed,
+}
 
 
 @pytest.mark.slow

@@ -14,12 +14,13 @@ from amaranth.sim import Simulator
 from python_ref.fixed import learner as model
 from python_ref.spec.number import Fixed
 from python_ref.spec.registers import Command, Status, register_map
-from python_ref.spec.relay import FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map, unpacked
+from python_ref.spec.relay import ERRORS_BIT, FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map, unpacked
 from rtl_gen.learner.relay import RelayedLearner
 from sim import host
 from sim.program import Op, ProgramLink
 from tests.support import marks
-from tests.support.learner_designs import random_chip, random_learner, random_quantities
+from tests.support.faults import Fault, planted
+from tests.support.learner_designs import random_chip, random_learner, random_node_learner, random_quantities
 
 STEPS = 5
 
@@ -92,24 +93,51 @@ def run(core: RelayedLearner, scenario: Any, seed: int) -> None:
     simulator.run()
 
 
-@pytest.mark.parametrize(("seed", "width"), [(1, 8), pytest.param(2, 10, marks=marks.SLOW), (3, 13), pytest.param(4, 17, marks=marks.SLOW)])
-def test_a_host_is_the_outside(seed: int, width: int) -> None:
-    """With four words in a row, three, two and one."""
+@pytest.mark.parametrize(
+    ("seed", "width", "drawn"),
+    [
+        (1, 8, random_learner),
+        pytest.param(2, 10, random_learner, marks=marks.SLOW),
+        (3, 13, random_learner),
+        pytest.param(4, 17, random_learner, marks=marks.SLOW),
+        (5, 13, random_node_learner),
+        pytest.param(6, 9, random_node_learner, marks=marks.SLOW),
+    ],
+)
+def test_a_host_is_the_outside(seed: int, width: int, drawn: Any) -> None:
+    host_is_the_outside(seed, width, drawn)
+
+
+def host_is_the_outside(seed: int, width: int, drawn: Any) -> None:
+    """With four words in a row, three, two and one; with node currents it reads their errors as well."""
     rng = random.Random(seed)
-    spec = random_learner(rng, most=7)
+    spec = drawn(rng, most=7)
     formats = replace(spec.formats, weight=Fixed(True, 2, width - 2))
-    spec = replace(spec, external=rng.randint(5, 9), formats=formats, outside=replace(spec.outside, timeout_cycles=10_000))
+    spec = replace(spec, external=rng.randint(5, 9), formats=formats, outside=replace(spec.outside, timeout_cycles=10_000, samples=3))
     assert packed_words(spec) == 32 // width
     chip, start = random_chip(rng, spec), np.array(random_quantities(rng, spec))
     other, asked = deepcopy(chip), list[tuple[list[int], int, list[int]]]()
+    expected, applied = list[list[int]](), list[list[int]]()
 
     async def scenario(host_: Host) -> None:
-        at, state = host_.at, model.initial_learner(spec, start)
+        at, state, sample = host_.at, model.initial_learner(spec, start), 0
 
-        def logged(words: np.ndarray, sample: int, count: int) -> list[int]:
-            asked.append((words.tolist(), sample, other(words, sample, count)))
-            return asked[-1][2]
+        class Logged:
+            def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
+                asked.append((words.tolist(), sample, other(words, sample, count)))
+                return asked[-1][2]
 
+            def apply(self, errors: np.ndarray) -> None:
+                other.apply(errors)
+                expected.append(errors.tolist())
+
+        async def note_errors(flags: int) -> None:
+            if flags >> ERRORS_BIT & 1:
+                await host_.write(at["row"], 0)
+                found = [await host_.read(at["errors"]) for _ in range(spec.quantities)]
+                applied.append([error - (error >> 31 << 32) for error in found])
+
+        logged = Logged()
         await host_.play(lambda link: host.prepare(spec, link, start))
         for first, count in host.runs(spec, 0, STEPS):
             for _ in range(count):
@@ -122,17 +150,44 @@ def test_a_host_is_the_outside(seed: int, width: int) -> None:
                 words, sample, costs = asked.pop(0)
                 assert flags >> FIRST_SAMPLE_BIT == sample
                 assert (await host_.words()).tolist() == words
+                await note_errors(flags)
                 assert await host_.read(at["status"]) == Status.BUSY, "the registers of the core are within reach"
                 assert (await host_.words(again=True)).tolist() == words, "reading words does not change them"
                 for cost in costs:
                     await host_.write(at["cost_word"], cost)
             assert flags >> FIRST_SAMPLE_BIT == sample and not flags & 2
             assert (await host_.words()).tolist() == state.parameters.tolist(), "the last pass has the parameters"
+            await note_errors(flags)
+            assert applied == [errors for errors in expected if any(errors)]
         assert not asked
         await host_.write(at["cost_word"], 1)  # it is dropped, since no cost is awaited
         assert await host_.read(at["steps"]) == STEPS
+        assert bool(applied) == spec.sends_errors
 
     run(RelayedLearner(spec), scenario, seed)
+
+
+_RELAY = "learner.relay:OutsideRegisters"
+FAULTS = (
+    Fault("reading goes on where it ended", f"{_RELAY}.elaborate", "Cat(flags, shown)), row.eq(0)]", "Cat(flags, shown))]", "words"),
+    Fault("a row is read again and again", f"{_RELAY}.elaborate", "row.eq(row + 1)]", "row.eq(row)]", "words"),
+    Fault("a cost before it is awaited", f"{_RELAY}.elaborate", "self.cost.valid.eq(self.measure_ready)", "self.cost.valid.eq(0)", "words"),
+    Fault("an answer before the pass", f"{_RELAY}.elaborate", "self.measure_ready | idle", "1", "words"),
+    Fault("the index of the sample before", f"{_RELAY}.elaborate", "with m.If(self.sample.valid):", "with m.If(0):", "words"),
+    Fault("words without their place", f"{_RELAY}._words", "word_select(place, width)", "word_select(0, width)", "words"),
+    Fault("errors are never told of", f"{_RELAY}._errors", "| word.error.any()", "", "errors"),
+    Fault("errors of an earlier pass are told of", f"{_RELAY}._errors", "wrote & (word.index != 0)", "wrote", "errors"),
+    Fault("words in the place of errors", f"{_RELAY}._errors", "Mux(of_errors, read.data, words.data)", "words.data", "errors"),
+    Fault("errors without their place", f"{_RELAY}._errors", "write.addr.eq(word.index)", "write.addr.eq(0)", "errors"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_of_the_registers_is_seen(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted(fault, monkeypatch.setattr)
+    with pytest.raises(AssertionError):
+        host_is_the_outside(*((3, 13, random_learner) if fault.design == "words" else (5, 13, random_node_learner)))
 
 
 def test_the_addresses_are_its_own() -> None:

@@ -1,0 +1,83 @@
+"""Damaged inputs of users end in one message and nothing else; :mod:`tests.fuzz` gives 100,000 of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from python_ref.spec.error import Refusal
+from tests.fuzz import run
+from tests.fuzz.__main__ import SHARES, main
+from tests.fuzz.run import Hang, Target, fuzz
+from tests.fuzz.targets import TARGETS
+
+
+def test_each_target_has_a_share() -> None:
+    assert set(SHARES) == set(TARGETS) and sum(SHARES.values()) == 100
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != "design"])
+def test_a_few_inputs_end_well(name: str) -> None:
+    found = fuzz(TARGETS[name], 30)
+    assert found.counts.total() >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_inputs_end_well(name: str) -> None:
+    found = fuzz(TARGETS[name], 12 * SHARES[name])
+    assert found.counts["refused"], "nothing is damaged"
+
+
+def raises(given: int, folder: Path) -> None:
+    if given > 3:
+        raise ValueError("a traceback")
+
+
+def hangs(given: int, folder: Path) -> None:
+    if given > 3:
+        time.sleep(5)
+
+
+def half_written(given: int, folder: Path) -> None:
+    folder.mkdir()
+    if given > 3:
+        (folder / "half.toml").write_text("x", encoding="utf-8")
+        raise Refusal("it is wrong", "Mend it.", file="given")
+
+
+def says_not_where(given: int, folder: Path) -> None:
+    if given > 3:
+        raise Refusal("it is wrong", "Mend it.")
+
+
+def says_much(given: int, folder: Path) -> None:
+    if given > 3:
+        raise Refusal("it is wrong " * 1000, "Mend it.", key="a")
+
+
+@pytest.mark.parametrize(
+    ("take", "what", "said"),
+    [
+        (raises, ValueError, "a traceback"),
+        (hangs, Hang, "took longer"),
+        (half_written, AssertionError, r"left \['half.toml'\]"),
+        (says_not_where, AssertionError, "nothing says where"),
+        (says_much, AssertionError, "it is wrong"),
+    ],
+)
+def test_what_does_not_end_well_is_seen(take, what, said, monkeypatch) -> None:
+    monkeypatch.setattr(run, "LONGEST", 0.05)
+    with pytest.raises(what, match=said):
+        fuzz(Target("planted", lambda: st.integers(0, 9), take), 50)
+
+
+def test_the_command_says_how_inputs_ended(capsys, monkeypatch) -> None:
+    assert main(["idx", "--inputs", "30"]) == 0
+    assert "inputs ended well" in capsys.readouterr().out
+    monkeypatch.setitem(TARGETS, "idx", Target("idx", lambda: st.integers(0, 9), raises))
+    assert main(["idx", "--inputs", "30"]) == 1
+    assert "idx: ValueError: a traceback" in capsys.readouterr().out
