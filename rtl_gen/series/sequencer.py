@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED
 from rtl_gen.series.frames import FrameCount, frame_layout, length_shape
-from rtl_gen.series.layouts import in_tail
+from rtl_gen.series.layouts import in_tail, slot_layout
 from rtl_gen.series.readout import sums
 from rtl_gen.slot import by_layer
 
@@ -189,6 +191,16 @@ class SeriesSequencer(wiring.Component):
         with m.If(again):
             m.d.sync += [group.eq(group), layer.eq(layer)]
 
+    qualified: ClassVar[tuple[str, ...]] = ("real", "first", "last", "begin")
+    """Flags of a slot that are 0 in a cycle without one."""
+
+    def _of_kind(self, counted, kind, k, layer, frame):
+        """Statements that give a slot what the kind of its pass says."""
+        return [
+            *(counted.apply.eq(kind["apply"]), counted.minus.eq(kind["minus"])),
+            counted.bank.eq(Mux(kind["probe"], 0, UNPERTURBED)),
+        ]
+
     def _count(self, m, running, last_cycle, k, group, layer, tail, frame, kind):
         """Compare the count with what the slot of a cycle depends on, and qualify the result."""
         counted, within = Signal.like(self.slot, name="counted"), Signal()
@@ -208,10 +220,9 @@ class SeriesSequencer(wiring.Component):
             *(counted[name].eq(value) for name, value in {"recurrent": recurrent, "layer": layer, "real": ~waits}.items()),
             counted.begin.eq(starts & (group == 0) & (layer == 0)),
             *(counted.initial.eq(frame.first), counted.final.eq(frame.last)),
-            *(counted.apply.eq(kind["apply"]), counted.minus.eq(kind["minus"])),
-            counted.bank.eq(Mux(kind["probe"], 0, UNPERTURBED)),
+            *self._of_kind(counted, kind, k, layer, frame),
         ]
         m.d.comb += self.ahead.eq(counted)
-        for name in ("real", "first", "last", "begin"):
+        for name in self.qualified:
             m.d.comb += self.ahead[name].eq(counted[name] & within)
         m.d.sync += self.slot.eq(self.ahead)
