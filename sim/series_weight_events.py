@@ -51,7 +51,7 @@ class SeriesWeightEventDecoder(EventDecoder):
         if bound <= 0:
             return 0
         due = baseline_due(self.spec, np.arange(self.steps, self.steps + bound))
-        complete = np.searchsorted(np.cumsum(self._evaluations(due)), self._counts[self._each], side="right")
+        complete = int(np.searchsorted(np.cumsum(self._evaluations(due)), self._counts[self._each], side="right"))
         return int(np.searchsorted(np.cumsum(1 + due), min(complete, self._counts["cost"]), side="right"))
 
     def skip(self, limit: int) -> np.ndarray:

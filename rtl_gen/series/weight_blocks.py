@@ -20,7 +20,7 @@ __all__ = ["WeightEvaluationStream", "WeightOperands"]
 
 
 class WeightOperands(SeriesOperands):
-    """The memories of inputs, outputs and targets, with the reads of operands from them, where every pass keeps the outputs of two frames."""
+    """The memories of inputs, outputs and targets, with the reads of operands from them; every pass keeps the outputs of two frames."""
 
     @staticmethod
     def shape(spec: DesignSpec):

@@ -145,11 +145,8 @@ class SeriesWeightCore(Core):
 
     def _connect_neurons(self, m, *, controller, neurons, activation, state, operands, cost, answer_check, broadcast, registers, **_):
         """Connect pre-activations to activations, these to states and outputs, and outputs to operands, cost and answer check."""
-        spec, neuron, output = (
-            self.spec,
-            state.neuron_o,
-            state.neuron_o.valid & in_last_layer(self.spec, state.neuron_o) & state.neuron_o.final,
-        )
+        spec, neuron = self.spec, state.neuron_o
+        output = neuron.valid & in_last_layer(spec, neuron) & neuron.final
         # A target is read one cycle before its output is valid.
         to_target = ActivationUnit.latency + StateUnit.latency(spec) - 1
         shown = neuron.valid & controller.training

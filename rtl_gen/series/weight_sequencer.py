@@ -107,9 +107,8 @@ class WeightSequencer(SeriesSequencer):
         running, kind = Signal(), Signal(len(self.KINDS))
         layer, group = Signal.like(self.slot.layer), Signal(range(max(2, *(p.groups for p in placed))))
         k = Signal(range(max(map(max, rows)) + 3))
-        begins, tail, last_cycle, ends_frame, follows = (
-            Signal(name=name) for name in ("begins", "tail", "last_cycle", "ends_frame", "follows")
-        )
+        begins, tail, last_cycle = (Signal(name=name) for name in ("begins", "tail", "last_cycle"))
+        ends_frame, follows = Signal(name="ends_frame"), Signal(name="follows")
         inner, last = ([cycles[place] - 2 for cycles in rows] for place in (0, 1))
         forward, final = kind[self.KINDS.index("forward")], frames.o.last
         m.d.comb += [
