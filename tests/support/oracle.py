@@ -173,8 +173,7 @@ class Oracle:
         if spec.optimizer.name == "shift-adam":
             self.g_format = f.gradient or Fixed(True, 1, 15)
             self.adam = AdamOracle(spec.optimizer, self.g_format, f.weight)
-            power = 1 + math.floor(Fraction(3, 10) * max(self.sizes[:-1]))
-            self.scale = scale_of(self.g_format, (power, True), (spec.schedule.update_period, True))
+            self.scale = scale_of(self.g_format, *self.scale_counts())
         if self.rule is not None:
             whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
@@ -230,6 +229,11 @@ class Oracle:
     def inputs_of(self, spec: DesignSpec) -> dict[tuple[int, int], list[int]]:
         """The inputs of each neuron (layer, neuron), in the order of its weights."""
         return neuron_inputs(spec)
+
+    def scale_counts(self) -> list[tuple[int, bool]]:
+        """What the scale of G with Adam by shifts counts, and whether by its root."""
+        power = 1 + math.floor(Fraction(3, 10) * max(self.sizes[:-1]))
+        return [(power, True), (self.spec.schedule.update_period, True)]
 
     def _begin_streams(self, seed: int) -> None:
         """Streams of the signs and of the rounding words, and the bits that the casts of an update drop."""

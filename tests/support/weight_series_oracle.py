@@ -13,7 +13,7 @@ codes, casts, periods and optimisers are those of :mod:`tests.support.oracle`.
 #    whatever the number of frames; ``activation`` and ``state`` count each evaluation of a pass that the core runs. A baseline that still
 #    holds is not measured, and not counted.
 #  - An answer is judged on the first pass of a new sample: on C₀'s, or where the difference is two-sided on that of θ + s·Δ.
-#  - Adam by shifts scales G by the sizes of the layers' inputs and by τ_θ, as without state, and not by the number of frames.
+#  - The inputs of a neuron that the scale of G with Adam by shifts counts are those of its layer, without its states.
 #  - A stop flushes what is pending, which the oracle never delays, so it changes nothing: no sample and no baseline is due after it.
 #  - A load, an inference and a restart leave G and the state variables of the optimiser alone, and the counters but for those of steps and
 #    updates, which a restart begins anew. The next step takes a new sample, judges it and measures its baseline.
@@ -57,6 +57,10 @@ class WeightSeriesOracle(SeriesNetwork, Oracle):
     def inputs_of(self, spec: DesignSpec) -> dict[tuple[int, int], list[int]]:
         """The operands of each neuron, whose states lie behind the inputs."""
         return {(layer, o): list(range(self.fan_in(layer))) for layer, o in self.neurons}
+
+    def scale_counts(self) -> list[tuple[int, bool]]:
+        """Also the frames of a sample, by their root."""
+        return [*super().scale_counts(), (self.frames, True)]
 
     # -- Passes -----------------------------------------------------------------------------------------------------
 
