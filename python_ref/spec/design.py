@@ -251,7 +251,7 @@ class DesignSpec(LearningSpec):
     def _octaves(self) -> dict[str, int]:
         schedule = self.schedule
         if not self.node:
-            power = 1 + 3 * max(layer.fan_in if self.series else layer.n_in for layer in self.network.layers) // 10
+            power = 1 + 3 * max(self.network.sizes[:-1]) // 10
             frames = {"the frames of a sample": _half_log2(self.network.frames)} if self.series else {}
             return {"the inputs of a neuron": _half_log2(power), **frames, "the steps of an update": _half_log2(schedule.update_period)}
         measured = measurements(schedule, self.code, self.quantities, self.round)
