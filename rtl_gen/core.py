@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The core of a design: the class that the kind of its machine needs, and the cycle contract that follows from its blocks."""
 
 from __future__ import annotations

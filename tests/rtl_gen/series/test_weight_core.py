@@ -93,7 +93,9 @@ def oracle_equals_the_core(spec: DesignSpec, steps: int, seed: int) -> None:
             assert real == found[probe.name], (n, probe.name)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "leaky")) for name in ("leaky", "two-lif", "no-tail", "adam")])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow_unless(name == "leaky")) for name in ("leaky", "two-lif", "no-tail", "adam")]
+)
 def test_the_core_is_the_oracle_s(name):
     oracle_equals_the_core(WEIGHT_SERIES_SHAPES[name], 7, 3)
 

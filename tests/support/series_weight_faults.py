@@ -1,0 +1,84 @@
+"""Faults planted in the core of weight perturbation with state, which its comparison with the model must see."""
+
+from __future__ import annotations
+
+from tests.support.faults import Fault
+from tests.support.series_weight_shapes import WEIGHT_SERIES_SHAPES, weight_series
+
+__all__ = ["INTERRUPTED_WEIGHT_SERIES_FAULTS", "WEIGHT_SERIES_DESIGNS", "WEIGHT_SERIES_FAULTS"]
+
+WEIGHT_SERIES_DESIGNS = WEIGHT_SERIES_SHAPES | {"padded": weight_series((2, 5, 2), periods=(1, 2, 1), lanes=4)}
+"""Designs by name."""
+
+
+def _fault(name: str, where: str, right: str, wrong: str, design: str = "leaky") -> Fault:
+    return Fault(name, f"series.weight_{where}", right, wrong, design)
+
+
+def _without_sign(name: str, slots: str) -> Fault:
+    """The parameters of these slots are not perturbed."""
+    mask = f"~arriving[timing.parameter].{slots}.replicate(len(self.lanes))"
+    signs = f'self.signs(m, arriving) | {{"live_active": self.signs(m, arriving)["live_active"] & {mask}}}'
+    return _fault(name, "array:FramedArray.elaborate", "per_lane | self.signs(m, arriving)", f"per_lane | {signs}")
+
+
+WEIGHT_SERIES_FAULTS = (
+    _fault("a frame begins another vector", "signs:FramedRandomSigns.begin_vector", "fresh.eq(0)", "fresh.eq(1)"),
+    Fault(
+        "the signs of the last frame go on",
+        "perturbation:RandomSigns._states",
+        "If(begin & ~fresh)",
+        "If(begin & ~fresh & ~slot.final)",
+        "leaky",
+    ),
+    Fault(
+        "a vector is drawn in one frame alone",
+        "perturbation:RandomSigns._states",
+        "state.eq(self.following",
+        "now.eq(self.following",
+        "leaky",
+    ),
+    Fault(
+        "signs are counted from frame to frame", "perturbation:CountedSigns.elaborate", "Mux(slot.begin, 0, again)", "again", "held-walsh"
+    ),
+    _fault("a parameter correlates in every frame", "sequencer:WeightSequencer._of_kind", "(frame.first | in_tail(self.spec, layer))", "1"),
+    _fault("a parameter correlates in the last frame", "sequencer:WeightSequencer._of_kind", "frame.first |", "frame.last |"),
+    _fault("padding draws no signs", "sequencer:WeightSequencer._of_kind", "placed.group_slots for", "placed.group_words for", "padded"),
+    _fault("a pass has the length of the sample before", "sequencer:WeightSequencer.elaborate", "self.START, ", "0, "),
+    _fault("a frame too many", "sequencer:WeightSequencer.elaborate", "Mux(forward, self.length, 1)", "Mux(forward, self.length | 1, 1)"),
+    _fault(
+        "a parameter is read before it is written", "sequencer:WeightSequencer._waits", "self.written - slots", "0 - slots", "tiny-adam"
+    ),
+    _fault("the tail has the parameters of the frames", "array:FramedArray._address", " & ~slot.final", ""),
+    _fault("a frame has the parameters of the tail", "array:FramedArray._address", "ends_frame | ends_pass", "ends_pass"),
+    _fault("a sum goes on from neuron to neuron", "array:FramedArray.elaborate", "~arriving[timing.accumulator - 2].first", "~Signal()"),
+    _without_sign("the sign of a bias is left out", "first"),
+    _without_sign("a recurrent weight is not perturbed", "recurrent"),
+    _fault("the inputs of the frame before", "core:SeriesWeightCore._connect_lanes", "array.operand_latency - 2", "array.operand_latency"),
+    _fault("the neurons of a flush leave", "blocks:WeightEvaluationStream._measures", "self.slot.forward", "Const(1)"),
+    _fault("outputs in the place of the other frame", "blocks:WeightEvaluationStream.elaborate", "frame.odd", "~frame.odd"),
+    _fault("every pass is pass 1", "core:SeriesWeightCore._connect_neurons", "cost.first.eq(~neuron.second)", "cost.first.eq(0)"),
+    _fault("an output of every frame costs", "core:SeriesWeightCore._connect_neurons", " & neuron.final", "", "no-tail"),
+    _fault("states are shown as in range", "core:SeriesWeightCore._connect_probes", '"outside", "state_outside"', '"outside"', "wrapping"),
+)
+"""Faults that some steps show."""
+
+INTERRUPTED_WEIGHT_SERIES_FAULTS = (
+    _fault(
+        "an inference counts what is out of range",
+        "core:SeriesWeightCore._connect_neurons",
+        "neuron.valid & controller.training",
+        "neuron.valid",
+        "wrapping",
+    ),
+    _fault("a restart goes on in its vector", "signs:FramedRandomSigns.begin_vector", "drawing.slot.begin & drawing.signs", "1"),
+    Fault(
+        "a stop loses what is pending",
+        "controller:StepController._decide",
+        "(first & flags.pending) | run.flush",
+        "first & flags.pending",
+        "leaky",
+    ),
+    Fault("a load leaves the baseline", "controller:StepController._settle", 'commands["loaded"] | ', "", "leaky"),
+)
+"""Faults that an uninterrupted run does not show."""
