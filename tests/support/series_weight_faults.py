@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from python_ref.spec.layers import DENSE, Lif
+from python_ref.spec.number import Fixed
 from tests.support.faults import Fault
 from tests.support.series_weight_shapes import WEIGHT_SERIES_SHAPES, weight_series
 
 __all__ = ["INTERRUPTED_WEIGHT_SERIES_FAULTS", "WEIGHT_SERIES_DESIGNS", "WEIGHT_SERIES_FAULTS"]
 
-WEIGHT_SERIES_DESIGNS = WEIGHT_SERIES_SHAPES | {"padded": weight_series((2, 5, 2), periods=(1, 2, 1), lanes=4)}
+WEIGHT_SERIES_DESIGNS = WEIGHT_SERIES_SHAPES | {
+    "padded": weight_series((1, 5, 2), (Lif(1), DENSE), periods=(1, 2, 1), lanes=4),
+    "saturating": weight_series(
+        kinds=(Lif(1), DENSE), input=Fixed(False, 3, 4), state=Fixed(True, 2, 6), activation=Fixed(True, 0, 7), periods=(1, 1, 1)
+    ),
+}
 """Designs by name."""
 
 
@@ -32,13 +39,6 @@ WEIGHT_SERIES_FAULTS = (
         "leaky",
     ),
     Fault(
-        "a vector is drawn in one frame alone",
-        "perturbation:RandomSigns._states",
-        "state.eq(self.following",
-        "now.eq(self.following",
-        "leaky",
-    ),
-    Fault(
         "signs are counted from frame to frame", "perturbation:CountedSigns.elaborate", "Mux(slot.begin, 0, again)", "again", "held-walsh"
     ),
     _fault("a parameter correlates in every frame", "sequencer:WeightSequencer._of_kind", "(frame.first | in_tail(self.spec, layer))", "1"),
@@ -55,21 +55,28 @@ WEIGHT_SERIES_FAULTS = (
     _without_sign("the sign of a bias is left out", "first"),
     _without_sign("a recurrent weight is not perturbed", "recurrent"),
     _fault("the inputs of the frame before", "core:SeriesWeightCore._connect_lanes", "array.operand_latency - 2", "array.operand_latency"),
-    _fault("the neurons of a flush leave", "blocks:WeightEvaluationStream._measures", "self.slot.forward", "Const(1)"),
+    _fault(
+        "the neurons of a pass leave without their place",
+        "blocks:WeightEvaluationStream.elaborate",
+        "base + leaving.index",
+        "leaving.index",
+    ),
     _fault("outputs in the place of the other frame", "blocks:WeightEvaluationStream.elaborate", "frame.odd", "~frame.odd"),
     _fault("every pass is pass 1", "core:SeriesWeightCore._connect_neurons", "cost.first.eq(~neuron.second)", "cost.first.eq(0)"),
     _fault("an output of every frame costs", "core:SeriesWeightCore._connect_neurons", " & neuron.final", "", "no-tail"),
-    _fault("states are shown as in range", "core:SeriesWeightCore._connect_probes", '"outside", "state_outside"', '"outside"', "wrapping"),
 )
 """Faults that some steps show."""
 
 INTERRUPTED_WEIGHT_SERIES_FAULTS = (
     _fault(
+        "states are shown as in range", "core:SeriesWeightCore._connect_probes", '"outside", "state_outside"', '"outside"', "saturating"
+    ),
+    _fault(
         "an inference counts what is out of range",
         "core:SeriesWeightCore._connect_neurons",
         "neuron.valid & controller.training",
         "neuron.valid",
-        "wrapping",
+        "saturating",
     ),
     _fault("a restart goes on in its vector", "signs:FramedRandomSigns.begin_vector", "drawing.slot.begin & drawing.signs", "1"),
     Fault(
@@ -81,4 +88,4 @@ INTERRUPTED_WEIGHT_SERIES_FAULTS = (
     ),
     Fault("a load leaves the baseline", "controller:StepController._settle", 'commands["loaded"] | ', "", "leaky"),
 )
-"""Faults that an uninterrupted run does not show."""
+"""Faults that a short run without a break does not show."""

@@ -53,7 +53,7 @@ def a_run_with_everything(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["leaky", "wrapping", pytest.param("elman-two-sided", marks=LONG)])
+@pytest.mark.parametrize("name", ["leaky", "saturating", pytest.param("elman-two-sided", marks=LONG)])
 def test_what_a_host_does_in_the_middle_of_a_run(name):
     a_run_with_everything(name)
 
