@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.weight_core import Contract
@@ -24,11 +25,18 @@ class SeriesWeightContract(Contract):
         Cycles of a frame, with the waits behind its layers.
     tail_cycles : int
         Cycles of the tail of a pass.
+    layers : tuple of (int, int)
+        First cycle of each visit of a layer in a pass of T frames, and the number of cycles to the end of its last slot.
     """
 
     frames: int
     frame_cycles: int
     tail_cycles: int
+    layers: tuple[tuple[int, int], ...]
+
+    def table(self) -> dict[str, Any]:
+        """See :class:`~rtl_gen.weight_core.Contract`; the layers follow from the other figures."""
+        return {name: value for name, value in super().table().items() if name != "layers"}
 
     def pass_cycles_of(self, frames: int) -> int:
         """Cycles of a pass of a sample of ``frames`` frames."""

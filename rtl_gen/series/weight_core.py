@@ -109,6 +109,7 @@ class SeriesWeightCore(Core):
             frames=frames,
             frame_cycles=sequencer.frame_cycles,
             tail_cycles=sequencer.tail_cycles,
+            layers=sequencer.layer_visits,
         )
 
     # -- Composition ---------------------------------------------------------------------------------------------

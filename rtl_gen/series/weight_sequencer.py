@@ -97,6 +97,16 @@ class WeightSequencer(SeriesSequencer):
         """Cycles of a pass of so many frames, from its first slot to that of the pass that follows."""
         return frames * self.frame_cycles + self.tail_cycles
 
+    @property
+    def layer_visits(self) -> tuple[tuple[int, int], ...]:
+        """First cycle of each visit of a layer in a pass of T frames, and the number of cycles to the end of its last slot."""
+        found, cycle = [], 0
+        for number in self.spec.unrolled.visits:
+            placed, (inner, last) = self._placed[number], self._forward(number)
+            found.append((cycle, (placed.groups - 1) * inner + placed.group_slots))
+            cycle += (placed.groups - 1) * inner + last
+        return tuple(found)
+
     # -- Logic ---------------------------------------------------------------------------------------------------
 
     def elaborate(self, platform):

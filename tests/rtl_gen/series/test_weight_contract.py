@@ -1,7 +1,7 @@
 """The cycle contract of weight perturbation with state is what simulation counts, whatever the lengths of the samples."""
 
 import random
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_steps_take_the_cycles_of_the_contract(name):
     (flush,) = passes
     assert flush[2:] == [(0, 0, 0), layout.slots, layout.words, layout.words]
     begins.append((flush[0], steps, 0, 0))
-    for (first, step, frames, count), (following, after, _, _) in zip(begins, begins[1:], strict=False):
+    for (first, step, frames, count), (following, after, _, _) in pairwise(begins):
         cycles = promised.pass_cycles_of(frames)
         # The last step of a run is not followed by a step, but by the flushing pass, which the contract leaves open.
         if after == steps:
