@@ -100,11 +100,6 @@ class FramedArray(CorrelatingArray):
         """Cycles from ``slot`` to ``accumulator_slot``."""
         return self.timing.accumulator - 1
 
-    @property
-    def written(self) -> int:
-        """Cycles from the slot of a parameter to the first slot that reads the parameter that was written."""
-        return self.timing.parameter - self.timing.parameter_read + 1
-
     def elaborate(self, platform):
         m = Module()
         timing = self.timing

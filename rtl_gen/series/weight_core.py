@@ -45,7 +45,9 @@ class SeriesWeightCore(Core):
     def _plan(self) -> None:
         """See :class:`~rtl_gen.weight_core.Core`."""
         self.array = FramedArray(self.spec)
-        self.sequencer = WeightSequencer(self.spec, depth=self._depth(), written=self.array.written)
+        self.sequencer = WeightSequencer(self.spec, depth=self._depth())
+        # A frame takes longer than that, so a parameter is written before the next frame reads it.
+        assert self.array.timing.parameter - self.array.timing.parameter_read < self.sequencer.depth
         self.contract = self._contract()
 
     @staticmethod

@@ -29,8 +29,6 @@ class WeightSequencer(SeriesSequencer):
         The design whose passes are sequenced.
     depth : int
         Pipeline depth D, as in :class:`~rtl_gen.series.sequencer.SeriesSequencer`.
-    written : int
-        Cycles from the slot of a parameter to the first slot that reads the parameter that was written.
 
     Members
     -------
@@ -52,10 +50,9 @@ class WeightSequencer(SeriesSequencer):
 
     qualified: ClassVar[tuple[str, ...]] = (*SeriesSequencer.qualified, "valid")
 
-    def __init__(self, spec: DesignSpec, *, depth: int, written: int):
+    def __init__(self, spec: DesignSpec, *, depth: int):
         self.spec = spec
         self.depth = depth
-        self.written = written
         slot = slot_layout(spec)
         wiring.Component.__init__(
             self,
@@ -71,17 +68,12 @@ class WeightSequencer(SeriesSequencer):
     # -- Cycles of a pass ----------------------------------------------------------------------------------------
 
     def _waits(self, layer: int) -> int:
-        """Cycles without slots behind a layer. Behind the last layer of a frame, parameters are written before the next frame reads them;
-        behind the last layer of a pass, its neurons leave before those of the next pass come."""
-        placed, framed = self._placed, self.spec.network.framed
-        waits = super()._waits(layer)
-        if layer == framed - 1:
-            slots = sum(each.groups * each.group_slots for each in placed[:framed])
-            waits = max(waits, self.written - slots - sum(self.bubble(number) for number in range(framed - 1)))
-        if layer == len(placed) - 1:
-            last = placed[layer]
-            waits = max(waits, last.last_lanes - placed[0].group_words - (last.group_slots - last.group_words))
-        return waits
+        """Cycles without slots behind a layer. Behind the last layer of a pass, its neurons leave before those of the next pass come."""
+        placed, waits = self._placed, super()._waits(layer)
+        if layer < len(placed) - 1:
+            return waits
+        last = placed[layer]
+        return max(waits, last.last_lanes - placed[0].group_words - (last.group_slots - last.group_words))
 
     @property
     def frame_cycles(self) -> int:

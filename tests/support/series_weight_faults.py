@@ -11,6 +11,7 @@ __all__ = ["INTERRUPTED_WEIGHT_SERIES_FAULTS", "WEIGHT_SERIES_DESIGNS", "WEIGHT_
 
 WEIGHT_SERIES_DESIGNS = WEIGHT_SERIES_SHAPES | {
     "padded": weight_series((1, 5, 2), (Lif(1), DENSE), periods=(1, 2, 1), lanes=4),
+    "leaves later": weight_series((1, 2, 12), (Lif(1), DENSE), 2, lanes=12),
     "saturating": weight_series(
         kinds=(Lif(1), DENSE), input=Fixed(False, 3, 4), state=Fixed(True, 2, 6), activation=Fixed(True, 0, 7), periods=(1, 1, 1)
     ),
@@ -47,7 +48,11 @@ WEIGHT_SERIES_FAULTS = (
     _fault("a pass has the length of the sample before", "sequencer:WeightSequencer.elaborate", "self.START, ", "0, "),
     _fault("a frame too many", "sequencer:WeightSequencer.elaborate", "Mux(forward, self.length, 1)", "Mux(forward, self.length | 1, 1)"),
     _fault(
-        "a parameter is read before it is written", "sequencer:WeightSequencer._waits", "self.written - slots", "0 - slots", "tiny-adam"
+        "neurons of the next pass take the place of others",
+        "sequencer:WeightSequencer._waits",
+        "last.last_lanes - placed[0]",
+        "0 - placed[0]",
+        "leaves later",
     ),
     _fault("the tail has the parameters of the frames", "array:FramedArray._address", " & ~slot.final", ""),
     _fault("a frame has the parameters of the tail", "array:FramedArray._address", "ends_frame | ends_pass", "ends_pass"),

@@ -2,19 +2,20 @@
 
 import pytest
 
+from python_ref.spec.layers import DENSE, Lif
 from rtl_gen.series.weight_sequencer import WeightSequencer
 from tests.rtl_gen.series.weight_slots import FLAGS, framed_slots
 from tests.support.bench import cycles
-from tests.support.series_weight_shapes import WEIGHT_SERIES_SHAPES
+from tests.support.series_weight_shapes import WEIGHT_SERIES_SHAPES, weight_series
 
-DEPTH, WRITTEN = 12, 30
+DEPTH = 12
 KINDS = ({"correlate": 1, "perturb": 0, "second": 0, "forward": 1}, {"correlate": 0, "perturb": 1, "second": 1, "forward": 1})
 FLUSH = {"correlate": 1, "perturb": 0, "second": 0, "forward": 0}
 
 
 def issued(spec, length, kinds):
     """Rows of a run of the sequencer: passes that follow one another, as a controller asks for them."""
-    sequencer = WeightSequencer(spec, depth=DEPTH, written=WRITTEN)
+    sequencer = WeightSequencer(spec, depth=DEPTH)
     fields = [f"slot.{name}" for name in (*FLAGS, *KINDS[0])]
     total = sum(sequencer.pass_cycles_of(length if kind["forward"] else 1) for kind in kinds)
     # The kind of the second pass is there as soon as the first one has started.
@@ -51,9 +52,10 @@ def test_a_flush_has_one_frame_and_correlates_every_word():
     assert [n for n, row in enumerate(rows) if row["done"]] == [WeightSequencer.START + sequencer.pass_cycles_of(1)]
 
 
-def test_a_frame_is_as_long_as_a_parameter_needs_to_be_written():
-    for written in (3, 30, 90):
-        sequencer = WeightSequencer(WEIGHT_SERIES_SHAPES["elman"], depth=DEPTH, written=written)
-        assert sequencer.frame_cycles == max(5 + DEPTH, written)
-        assert sequencer.tail_cycles == 0
-    assert WeightSequencer(WEIGHT_SERIES_SHAPES["leaky"], depth=DEPTH, written=3).tail_cycles == 4
+def test_a_frame_waits_for_its_outputs_and_a_pass_for_its_neurons():
+    sequencer = WeightSequencer(WEIGHT_SERIES_SHAPES["elman"], depth=DEPTH)
+    assert (sequencer.frame_cycles, sequencer.tail_cycles) == (5 + DEPTH, 0)
+    assert WeightSequencer(WEIGHT_SERIES_SHAPES["leaky"], depth=DEPTH).tail_cycles == 4
+    # The 20 neurons of the tail leave one by one; the first group of the next pass has 3 words, and the padding gives them no time.
+    late = WeightSequencer(weight_series((1, 2, 20), (Lif(1), DENSE), lanes=20), depth=DEPTH)
+    assert late.tail_cycles == 3 + 20 - 2
