@@ -24,7 +24,7 @@ class SeriesWeightContract(Contract):
     frame_cycles : int
         Cycles of a frame, with the waits behind its layers.
     tail_cycles : int
-        Cycles of the tail of a pass.
+        Cycles of the layers behind the last one with state, which a pass visits once.
     layers : tuple of (int, int)
         First cycle of each visit of a layer in a pass of T frames, and the number of cycles to the end of its last slot.
     """
@@ -39,7 +39,7 @@ class SeriesWeightContract(Contract):
         return {name: value for name, value in super().table().items() if name != "layers"}
 
     def pass_cycles_of(self, frames: int) -> int:
-        """Cycles of a pass of a sample of ``frames`` frames."""
+        """Cycles of a pass, its waits included, of a sample of ``frames`` frames."""
         return frames * self.frame_cycles + self.tail_cycles
 
     def step_cycles_of(self, passes: int, frames: int) -> int:
