@@ -90,10 +90,7 @@ class SeriesSequencer(wiring.Component):
         placed, framed = self._placed, self.spec.network.framed
         if layer != framed - 1:
             return self.bubble(layer) if layer < len(placed) - 1 else 0
-        if sums(self.spec) and framed < len(placed):
-            read = self.depth + max(0, placed[layer].last_lanes - 3)
-        else:
-            read = self.bubble(layer)
+        read = self.depth + max(0, placed[layer].last_lanes - 3) if sums(self.spec) and framed < len(placed) else self.bubble(layer)
         return max(read, placed[layer].last_lanes - placed[0].group_words)
 
     def _forward(self, layer: int) -> tuple[int, int]:
