@@ -85,7 +85,7 @@ def design_of(given: Given, text: str) -> Design:
 def _why_memory(spec: DesignSpec) -> str:
     """Return the reason why the lanes of a core need, or do not need, a memory for G."""
     sample, update = spec.schedule.sample_period, spec.schedule.update_period
-    if spec.series:
+    if spec.segmented:
         return "it sums over the frames" if spec.gradient_memory else "the frames are summed for one group of neurons after the other"
     if not spec.node:
         return f"update_period = {update}"
@@ -294,7 +294,7 @@ class _Builder(NetworkBuilder):
         if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
             shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
             activation = self.widen("formats.activation", activation, "targets", seen.targets)
-        get = self.get
+        get, adds_up = self.get, network.framed and not self.weight
         unscaled, why = Fixed(True, 4, 8), "inputs are not scaled"
         if seen is not None:
             unscaled = self.widen("formats.input", unscaled, "inputs", seen.inputs)
@@ -318,7 +318,7 @@ class _Builder(NetworkBuilder):
             activation_cast=cast("activation", Rounding.HALF_EVEN),
             cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
             # A floor in each frame would add up to a drift.
-            gradient_cast=cast("gradient", Rounding.HALF_EVEN) if network.framed else cast("gradient", *optimizer.gradient_rounding),
+            gradient_cast=cast("gradient", Rounding.HALF_EVEN) if adds_up else cast("gradient", *optimizer.gradient_rounding),
             weight_cast=cast("weight", Rounding.STOCHASTIC),
             error_cast=cast("error", Rounding.HALF_EVEN),
             state=get("formats.state", Formats.state, "the usual" if any(not kind.activated for kind in network.kinds) else None),
@@ -330,8 +330,8 @@ class _Builder(NetworkBuilder):
         spiking = any(not layer.kind.activated for layer in network.layers)
         amplitude, why = self.usual_amplitude(network, formats, kind, spiking)
         parts = self.values.get("learning.parts") if self.probes else None
-        hold = self.hold(network)
-        if network.framed:
+        hold = self.hold(network, kind)
+        if network.framed and kind is Kind.NODE:
             code = self.series_code(network, hold)
         elif self.probes and parts is None:
             code = str(self.get("perturbation.code", "sequential", _WHY_DRAWN if network.random else _WHY_SEQUENTIAL))
@@ -358,9 +358,9 @@ class _Builder(NetworkBuilder):
         amplitude = max(usual, -min(places))
         return amplitude, reason if amplitude == usual else "the last place of what is perturbed"
 
-    def hold(self, network: Network) -> int | None:
-        """The number of frames that one sign lasts, which a network without state does not have."""
-        if not network.framed:
+    def hold(self, network: Network, kind: Kind) -> int | None:
+        """The number of frames that one sign of a neuron lasts, which a network without state does not have."""
+        if not network.framed or kind is not Kind.NODE:
             found: int | None = self.get("perturbation.hold", None)
             return found
         usual, why = (network.frames, "every frame is the same") if network.held else (1, "frames differ, and their order matters")
