@@ -12,16 +12,17 @@ from python_ref.fixed.machine import initial_state, step
 from python_ref.fixed.series import unroll
 from python_ref.fixed.state import State
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.layers import DENSE, Leaky
 from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS, probes
 from tests.support.designs import random_parameters
 from tests.support.marks import slow_unless
 from tests.support.series_designs import random_series, random_series_samples
-from tests.support.series_shapes import SERIES_SHAPES
+from tests.support.series_shapes import SERIES_SHAPES, series_design
 from tests.support.weight_series_oracle import WeightSeriesOracle
 
-QUICK = ("leaky", "two-lif", "stochastic", "no-tail")
+QUICK = ("leaky", "two-lif", "stochastic", "no-tail", "adam", "padded")
 
 
 def weighted(spec: DesignSpec) -> DesignSpec:
@@ -37,6 +38,7 @@ def weighted(spec: DesignSpec) -> DesignSpec:
 
 
 SHAPES = {name: weighted(spec) for name, spec in SERIES_SHAPES.items()}
+SHAPES["padded"] = weighted(series_design((1, 5, 2), (DENSE, Leaky(1)), 2, lanes=4))
 SHAPES["adam"] = replace(SHAPES["leaky"], optimizer=ShiftAdam())
 SHAPES["adam-direct"] = replace(SHAPES["by-group"], optimizer=ShiftAdam(k1=0))
 
