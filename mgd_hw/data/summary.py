@@ -163,7 +163,7 @@ def summarise(
     kind : Kind
         Kind of task, which scores outputs.
     scaled : array of float64, shape (n, n_in)
-        Inputs after scaling, not clipped to the ``input_values``.
+        Inputs after scaling, not clipped to the ``input_values``, also behind the end of a series.
     judged_by : str
         Role of the evaluation samples: "test" or "validation".
     """
@@ -174,6 +174,7 @@ def summarise(
         classes = tuple(ClassCount(*row) for row in zip(answers.names, train.tolist(), test.tolist(), strict=True))
     else:
         target_range = (float(answers.values.min()), float(answers.values.max()))
+    given = raw.of_frames(raw.inputs, spec.n_in, np.arange(len(raw.inputs)))
     return Summary(
         source=raw.source,
         kind=kind.name,
@@ -183,7 +184,7 @@ def summarise(
         split=parts.how,
         apart=parts.apart,
         features=raw.inputs.shape[1],
-        input_range=(float(raw.inputs.min()), float(raw.inputs.max())),
+        input_range=(float(given.min()), float(given.max())),
         input_scaling=_input_scaling(spec, raw),
         classes=classes,
         target_range=target_range,
@@ -229,9 +230,10 @@ def _warnings(
         yield from _column_warnings(raw, parts)
     if parts.apart and spec.scaling is not Scaling.NONE:
         least, greatest = spec.input_values
-        outside = int(np.count_nonzero((scaled[parts.test] < least) | (scaled[parts.test] > greatest)))
+        judged = raw.of_frames(scaled, spec.n_in, parts.test)
+        outside = int(np.count_nonzero((judged < least) | (judged > greatest)))
         if outside:
-            of, lie, verb = scaled[parts.test].size, *(("lies", "is") if outside == 1 else ("lie", "are"))
+            of, lie, verb = judged.size, *(("lies", "is") if outside == 1 else ("lie", "are"))
             yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and {verb} cut off there."
     if parts.apart and TASKS[spec.task].takes_path:
         count = _repeated(raw.inputs, parts)

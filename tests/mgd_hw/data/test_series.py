@@ -77,6 +77,16 @@ def test_rows_of_a_table_are_frames(tmp_path: Path) -> None:
     assert data.train.labels.tolist() == [0, 1, 0]
 
 
+def test_what_lies_behind_the_end_of_a_series_is_no_input(tmp_path: Path) -> None:
+    """Of inputs from 5 to 8, the summary shows no 0; and of two judged frames, the second one alone lies outside the range of training."""
+    write(tmp_path, HEADER + "5,6,7:5,7,8:left\n6,5:6,5:right\n", HEADER + "7:8:right\n6:9:left\n")
+    summary = read(tmp_path, TS).summary
+    assert summary.input_range == (5, 9)
+    assert [warning for warning in summary.warnings if "range of training" in warning] == [
+        "1 of 4 inputs of the judged samples lies outside the range of training, and is cut off there."
+    ]
+
+
 def test_digits_row_by_row_and_held(tmp_path: Path) -> None:
     rows = read(tmp_path, '[network]\nlayers = [8, {neurons = 3, kind = "leaky", leak = 1}, 10]\n[data]\ntask = "digits"\n')
     held = read(tmp_path, '[network]\nlayers = [64, {neurons = 3, kind = "lif", leak = 1}, 10]\n[data]\ntask = "digits"\n')
