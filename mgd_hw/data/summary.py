@@ -226,8 +226,8 @@ def _warnings(
 ) -> Iterator[str]:
     yield from _class_warnings(classes, parts)
     yield from _target_warnings(spec, answers, parts)
-    if TASKS[spec.task].any_answers and raw.full_scale is None and spec.frames is None:
-        yield from _column_warnings(raw, parts)
+    if TASKS[spec.task].any_answers and raw.full_scale is None:
+        yield from _column_warnings(raw, parts) if spec.frames is None else _channel_warnings(spec, raw, parts)
     if parts.apart and spec.scaling is not Scaling.NONE:
         least, greatest = spec.input_values
         judged = raw.of_frames(scaled, spec.n_in, parts.test)
@@ -278,6 +278,21 @@ def _column_warnings(raw: RawSamples, parts: Split) -> Iterator[str]:
         more = ", …" if len(constant) > MOST_LISTED else ""
         what = "Input" if len(constant) == 1 else "Inputs"
         yield f"{what} {listed}{more}: the same in every training sample, so nothing can be learned from it."
+
+
+def _channel_warnings(spec: DataSpec, raw: RawSamples, parts: Split) -> Iterator[str]:
+    """Warn of the inputs of a frame that tell nothing of a series: those that are constant, and those that count the frames."""
+    training = raw.inputs[parts.train].reshape(len(parts.train), -1, spec.n_in)
+    lengths = np.full(len(training), training.shape[1]) if raw.lengths is None else raw.lengths[parts.train]
+    exists = np.arange(training.shape[1]) < lengths[:, None]
+    longest = training[lengths.argmax()]
+    same = ((training == longest) | ~exists[:, :, None]).all(axis=(0, 1))
+    for channel in np.flatnonzero(same)[:MOST_LISTED] if len(training) > 1 else ():
+        name, course = column_name(raw.names, channel), longest[: lengths.max(), channel]
+        if (course == course[0]).all():
+            yield f"Input {name}: the same in every frame of every training series, so nothing can be learned from it."
+        elif (np.diff(course) > 0).all():
+            yield f"Input {name} counts the frames: it rises alike in every training series, and tells their lengths alone."
 
 
 def _repeated(inputs: np.ndarray, parts: Split) -> int:
