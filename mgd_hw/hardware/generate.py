@@ -281,10 +281,11 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
     if idle > 0:
         sentences.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
     for number, layer in enumerate(spec.network.layers, 1):
-        read = layer.n_in if layer.lists is None else len({*layer.lists.ravel().tolist()})
+        lists = [] if layer.lists is None else layer.lists.tolist()
+        read = len({each for listed in lists for each in listed}) if lists else layer.n_in
         if 10 * read < 9 * layer.n_in:
             sentences.append(
-                f"Layer {number} is sparse, and reads {read:,} of its {layer.n_in:,} inputs, since it has {len(layer.lists):,} "
+                f"Layer {number} is sparse, and reads {read:,} of its {layer.n_in:,} inputs, since it has {len(lists):,} "
                 f"lists of {layer.fan_in:,}. A smaller block or a larger fan_in reads more."
             )
     return tuple(sentences)
