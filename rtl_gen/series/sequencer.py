@@ -84,11 +84,15 @@ class SeriesSequencer(wiring.Component):
 
     def _waits(self, layer: int) -> int:
         """Cycles without slots behind a layer in a forward pass. Behind the last layer of a frame, its neurons leave before those of the
-        first layer come."""
+        first layer come.
+
+        Sums of outputs are read and summed by one port. A neuron's is read three cycles before it is written, when the next layer could
+        read the first one; so the neurons of the last group beyond the third one come before that layer reads.
+        """
         placed, framed = self._placed, self.spec.network.framed
         if layer != framed - 1:
             return self.bubble(layer) if layer < len(placed) - 1 else 0
-        read = self.depth if sums(self.spec) and framed < len(placed) else self.bubble(layer)  # sums are read and summed by one port
+        read = self.depth + max(0, placed[layer].last_lanes - 3) if sums(self.spec) and framed < len(placed) else self.bubble(layer)
         return max(read, placed[layer].last_lanes - placed[0].group_words)
 
     def _forward(self, layer: int) -> tuple[int, int]:

@@ -38,8 +38,9 @@ def compare(spec: DesignSpec, rng: random.Random, steps: int) -> None:
             assert real == expected, (n, probe.name, spec)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), 25, 58, 94, 106])
 def test_the_page_equals_the_oracle(seed: int) -> None:
+    """Those from 25 on: frames in the scale of shift-Adam's G, and a baseline that holds, whose saturations do not count again."""
     rng = random.Random(seed)
     compare(random_series(rng, kind=Kind.WEIGHT, max_frames=4, max_size=4, max_layers=3), rng, 12)
 
