@@ -313,7 +313,7 @@ class StepController(wiring.Component):
         first, training = run.decide, ~flags.inferring
         pair = flags.baseline_due & training
         # In a network of one layer, a visit for both passes is all there is.
-        again = pair if len(self.spec.network.layers) > 1 else 0
+        again = 0 if self.spec.one_visit and len(self.spec.network.layers) == 1 else pair
         m.d.sync += [
             self.start.eq(first | (run.flush & flags.pending)),
             self.take.eq(first & flags.sample_due),

@@ -71,7 +71,7 @@ def gradient_exponent(spec: LearningSpec, exponent: Value, scaler, array) -> lis
 def _more_settings(spec: LearningSpec) -> dict[str, Member]:
     """Members of the host port for settings that not every core has: what a learner is told of the outside, and how many frames a sign
     lasts in a network with state."""
-    if isinstance(spec, DesignSpec) and spec.series:
+    if isinstance(spec, DesignSpec) and spec.segmented:
         return {"hold": Out(range(spec.network.frames + 1), init=spec.unrolled.hold)}
     if not isinstance(spec, LearnerSpec):
         return {}

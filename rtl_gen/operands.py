@@ -36,10 +36,10 @@ def _counted(m: Module, stb, second, count: int, name: str, *, last=None, altern
 
 
 def sample_stores(spec: DesignSpec) -> dict[str, tuple[int, int]]:
-    """Return the number of words and the width of each memory of samples, by its name: one of inputs and one of targets, or in a network
-    with state of several layers, which never reads both at once, one of both."""
+    """Return the number of words and the width of each memory of samples, by its name: one of inputs and one of targets, or one of
+    both where both are never read at once: in node perturbation of a network with state of several layers."""
     inputs, targets = max(2, spec.sample_buffers * spec.network.record_inputs), spec.sample_buffers * spec.network.n_out
-    if spec.series and len(spec.network.layers) > 1:
+    if spec.segmented and len(spec.network.layers) > 1:
         return {"samples": (inputs + targets, spec.sample_width)}
     return {"inputs": (inputs, spec.formats.input.width), "targets": (max(2, targets), spec.formats.activation.width)}
 

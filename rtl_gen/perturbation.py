@@ -169,7 +169,12 @@ class _SignSource(wiring.Component):
     def branches(self) -> bool:
         """Whether both passes of a step draw the same signs from the second layer on, although they draw those of the first only once."""
         layout = self.spec.layout
-        return self.spec.two_sided and isinstance(layout, Layout) and len(layout.layers) > 1
+        return self.spec.one_visit and self.spec.two_sided and isinstance(layout, Layout) and len(layout.layers) > 1
+
+    @property
+    def holds(self) -> bool:
+        """Whether the state at the start of the current sign vector is kept, since the vector is drawn more than once."""
+        return self.spec.holds_signs
 
     def track_steps(self, m, p, following):
         """Track p, or a function of it, for the current step and for the step being correlated, starting from the loaded value.
@@ -308,7 +313,7 @@ class RandomSigns(_SignSource):
         m.d.comb += [live_now.eq(live), replay_now.eq(replay)]
         slot, replayed = drawing.live.slot, drawing.replay.slot
         begin, loads = slot.begin & self._perturbs(slot), delayed(m, self.load_en, 1, f"loads{name}", reset_less=False)
-        if self.spec.holds_signs:
+        if self.holds:
             held = Signal(generator.degree, name=f"held{name}", reset_less=True)
             with m.If(begin & ~fresh):
                 m.d.comb += live_now.eq(held)

@@ -69,6 +69,11 @@ def slot_layout(spec: LearningSpec) -> data.StructLayout:
         Number of the layer, from 0.
     measured : unsigned(1)
         The cost of the pass is measured (only in a learner).
+    initial, final : unsigned(1)
+        The frame is the first one of the pass, or the last one, which the tail belongs to; in a network with state, whose every frame has
+        a slot with ``begin``, and which correlates in the first frame and in the tail.
+    turns, recurrent : unsigned(1)
+        The operand is the last input of a recurrent layer, or an output of the frame before; in a network with state.
     """
     match spec:
         case LearnerSpec():
@@ -80,6 +85,7 @@ def slot_layout(spec: LearningSpec) -> data.StructLayout:
             raise unknown("Design", spec, "rtl_gen.slot.slot_layout")
     flags = ["valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second", "forward"]
     flags += ["both", "branch"] if spec.one_visit else []
+    flags += ["initial", "final", "turns", "recurrent"] if spec.series else []
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "layer": unsigned(max(1, (len(spec.network.layers) - 1).bit_length()))}
     )

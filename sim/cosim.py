@@ -27,6 +27,7 @@ from sim.process import child_environment
 from sim.program import Program, ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.series_events import SeriesEventDecoder
+from sim.series_weight_events import SeriesWeightEventDecoder
 from sim.simulators import Options, simulate
 
 __all__ = ["CosimResult", "compared_runs", "cosim", "event_decoder", "record_hardware", "record_program"]
@@ -93,14 +94,23 @@ def event_decoder(run: Run, ports: Ports) -> EventDecoder | NodeEventDecoder:
 
 
 def _series_decoder(run: Run, ports: Ports) -> SeriesEventDecoder:
-    lengths = np.array([run.spec.unrolled.length_of(run.inputs[sample]) for sample in run.order], dtype=np.int64)
-    return SeriesEventDecoder(run.spec, ports, run.parameters, lengths)
+    return SeriesEventDecoder(run.spec, ports, run.parameters, _lengths(run))
+
+
+def _series_weight_decoder(run: Run, ports: Ports) -> SeriesWeightEventDecoder:
+    return SeriesWeightEventDecoder(run.spec, ports, _lengths(run))
+
+
+def _lengths(run: Run) -> np.ndarray:
+    """Number of frames of each sample of a run (int64), in the order in which the core takes them."""
+    return np.array([run.spec.unrolled.length_of(run.inputs[sample]) for sample in run.order], dtype=np.int64)
 
 
 _DECODERS: dict[MachineKind, Callable[[Run, Ports], EventDecoder | NodeEventDecoder]] = {
     MachineKind.WEIGHT: lambda run, ports: EventDecoder(run.spec, ports),
     MachineKind.NODE: lambda run, ports: node_decoder(run.spec, ports, run.parameters),
     MachineKind.SERIES: _series_decoder,
+    MachineKind.SERIES_WEIGHT: _series_weight_decoder,
 }
 """Decoder of the events of each machine."""
 

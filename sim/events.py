@@ -198,10 +198,8 @@ class EventDecoder:
         second = np.cumsum(1 + due) - 1
         expected = np.zeros((passes, 1), dtype=np.int64)
         expected[second] = 1
-        for event, each in ((self._each, self._n), ("cost", 1)):
-            rows = self._joined(event)[: passes * each]
-            numbers = self._values(event, self._by_pass(rows, due) if event == self._each else rows, "pass").reshape(passes, each)
-            wrong = np.flatnonzero((numbers != expected).any(axis=1))
+        for event in (self._each, "cost"):
+            wrong = np.flatnonzero(self._strays(event, due, expected))
             if len(wrong):
                 steps = min(steps, int(np.searchsorted(second, wrong[0])))
             if len(wrong) and steps == 0:
@@ -210,6 +208,13 @@ class EventDecoder:
                     "a pass is missing, or one too many"
                 )
         return steps
+
+    def _strays(self, event: str, due: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Whether each pass of the next steps has an event that does not belong to the ``expected`` one (bool, shape (passes,))."""
+        each = self._n if event == self._each else 1
+        rows = self._joined(event)[: len(expected) * each]
+        numbers = self._values(event, self._by_pass(rows, due) if event == self._each else rows, "pass").reshape(len(expected), each)
+        return (numbers != expected).any(axis=1)
 
     def _by_pass(self, rows: np.ndarray, due: np.ndarray) -> np.ndarray:
         """Neuron events of steps in the order of passes and their neurons; ``due`` tells which steps have two passes."""
@@ -223,15 +228,8 @@ class EventDecoder:
 
     def _passes(self, due: np.ndarray) -> dict[str, np.ndarray]:
         """Observables of the forward passes; for a step without a baseline, pass 0 has the values of the last baseline."""
-        n, steps = self._n, len(due)
-        passes = int(steps + due.sum())
+        steps, found, result = len(due), self._measured(due), {}
         second = np.cumsum(1 + due) - 1  # index of each step's pass 1 among all passes
-        rows, costs = self._by_pass(self._take(self._each, passes * n), due), self._take("cost", passes)
-        found: dict[str, np.ndarray] = {}
-        for field, name in self._shown.items():
-            found[name] = self._values(self._each, rows, field).reshape(passes, -1)[:, : self._size]
-        found["cost"] = self._values("cost", costs, "cost").reshape(passes)
-        result = {}
         latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # last step with a baseline; −1 for one of an earlier block
         for name, values in found.items():
             first = np.empty((steps, *values.shape[1:]), dtype=np.int64)
@@ -243,6 +241,16 @@ class EventDecoder:
                 self._held[name] = first[-1].copy()
             result[name] = np.stack([first, values[second]], axis=1)
         return result
+
+    def _measured(self, due: np.ndarray) -> dict[str, np.ndarray]:
+        """Take what the passes of steps have measured, by observable, with a leading axis of passes."""
+        passes = int(len(due) + due.sum())
+        rows, costs = self._by_pass(self._take(self._each, passes * self._n), due), self._take("cost", passes)
+        found: dict[str, np.ndarray] = {}
+        for field, name in self._shown.items():
+            found[name] = self._values(self._each, rows, field).reshape(passes, -1)[:, : self._size]
+        found["cost"] = self._values("cost", costs, "cost").reshape(passes)
+        return found
 
     def _words(self, steps: int) -> dict[str, np.ndarray]:
         """Observables of the correlating passes, one value per parameter."""

@@ -157,7 +157,7 @@ def set_outside(spec: LearnerSpec, link: Link) -> None:
 
 def set_hold(spec: LearningSpec, link: Link) -> None:
     """Set the number of frames that a sign lasts to that of the design, in a network with state; in others, do nothing."""
-    if isinstance(spec, DesignSpec) and spec.series:
+    if isinstance(spec, DesignSpec) and spec.segmented:
         write_register(spec, link, "hold", spec.unrolled.hold)
 
 

@@ -191,7 +191,8 @@ def _of_probes(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
 
 def _of_frames(spec: DesignSpec) -> tuple[CoreMemory, ...]:
-    """Memories that only a core of a network with state has: outputs, states, and sums of a group and of outputs."""
+    """Memories that only a core of a network with state has: outputs, states, and sums of a group and of outputs; and in node perturbation
+    those of its probes."""
     from rtl_gen.series.array import group_sums
     from rtl_gen.series.frames import stored_outputs
     from rtl_gen.series.layouts import operand_outputs_format
@@ -206,13 +207,14 @@ def _of_frames(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         found.append(CoreMemory("group_sums", group_sums(spec), spec.hardware.lanes * spec.gradient_format.width))
     if sums(spec):
         found.append(CoreMemory("totals", len(sums_range(spec)), spec.passed_format(spec.network.framed - 1).width))
-    return (*found, *_of_probes(spec))
+    return (*found, *(_of_probes(spec) if spec.node else ()))
 
 
 _OF_MACHINES: dict[MachineKind, Callable[[DesignSpec], tuple[CoreMemory, ...]]] = {
     MachineKind.WEIGHT: lambda spec: (),
     MachineKind.NODE: _of_presentations,
     MachineKind.SERIES: _of_frames,
+    MachineKind.SERIES_WEIGHT: _of_frames,
 }
 """Memories that only the core of a machine has."""
 

@@ -247,7 +247,7 @@ def _csv(spec: DataSpec) -> RawSamples:
         # The same file once more, with the column of the series in the place of the answers.
         names = read_csv(path, label=spec.series, drop=(*spec.drop, *table.answer_columns), **form)
         found = rows_to_series(spec, table.inputs, names.answers, table.answers, table.lines, path)
-        return replace(found, answer_names=table.answer_names, guesses=table.guesses, warnings=table.warnings)
+        return replace(found, names=table.names, answer_names=table.answer_names, guesses=table.guesses, warnings=table.warnings)
     return RawSamples(
         table.inputs,
         table.answers,

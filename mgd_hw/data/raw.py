@@ -80,6 +80,23 @@ class RawSamples:
     lines: np.ndarray | None = field(default=None, compare=False)
     lengths: np.ndarray | None = field(default=None, compare=False)
 
+    def of_frames(self, values: np.ndarray, n_in: int, samples: np.ndarray) -> np.ndarray:
+        """Return the values of the frames that some samples have (shape (k,)), or all of them where no series ends early.
+
+        Parameters
+        ----------
+        values : array, shape (n, inputs)
+            Inputs of all samples, or what was made of them.
+        n_in : int
+            Number of inputs of a frame.
+        samples : array of int64
+            Numbers of the samples.
+        """
+        chosen = values[samples]
+        if self.lengths is None:
+            return chosen.ravel()
+        return chosen[np.arange(values.shape[1]) // n_in < self.lengths[samples][:, None]]
+
     def sample(self, index: int) -> str:
         """Return the designation of a sample in messages: its line in the file, or its number counted from 1."""
         return f"sample {index + 1}" if self.lines is None else f"line {self.lines[index]}"

@@ -163,7 +163,7 @@ def summarise(
     kind : Kind
         Kind of task, which scores outputs.
     scaled : array of float64, shape (n, n_in)
-        Inputs after scaling, not clipped to the ``input_values``.
+        Inputs after scaling, not clipped to the ``input_values``, also behind the end of a series.
     judged_by : str
         Role of the evaluation samples: "test" or "validation".
     """
@@ -174,6 +174,7 @@ def summarise(
         classes = tuple(ClassCount(*row) for row in zip(answers.names, train.tolist(), test.tolist(), strict=True))
     else:
         target_range = (float(answers.values.min()), float(answers.values.max()))
+    given = raw.of_frames(raw.inputs, spec.n_in, np.arange(len(raw.inputs)))
     return Summary(
         source=raw.source,
         kind=kind.name,
@@ -183,7 +184,7 @@ def summarise(
         split=parts.how,
         apart=parts.apart,
         features=raw.inputs.shape[1],
-        input_range=(float(raw.inputs.min()), float(raw.inputs.max())),
+        input_range=(float(given.min()), float(given.max())),
         input_scaling=_input_scaling(spec, raw),
         classes=classes,
         target_range=target_range,
@@ -225,13 +226,14 @@ def _warnings(
 ) -> Iterator[str]:
     yield from _class_warnings(classes, parts)
     yield from _target_warnings(spec, answers, parts)
-    if TASKS[spec.task].any_answers and raw.full_scale is None and spec.frames is None:
-        yield from _column_warnings(raw, parts)
+    if TASKS[spec.task].any_answers and raw.full_scale is None:
+        yield from _column_warnings(raw, parts) if spec.frames is None else _channel_warnings(spec, raw, parts)
     if parts.apart and spec.scaling is not Scaling.NONE:
         least, greatest = spec.input_values
-        outside = int(np.count_nonzero((scaled[parts.test] < least) | (scaled[parts.test] > greatest)))
+        judged = raw.of_frames(scaled, spec.n_in, parts.test)
+        outside = int(np.count_nonzero((judged < least) | (judged > greatest)))
         if outside:
-            of, lie, verb = scaled[parts.test].size, *(("lies", "is") if outside == 1 else ("lie", "are"))
+            of, lie, verb = judged.size, *(("lies", "is") if outside == 1 else ("lie", "are"))
             yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and {verb} cut off there."
     if parts.apart and TASKS[spec.task].takes_path:
         count = _repeated(raw.inputs, parts)
@@ -276,6 +278,21 @@ def _column_warnings(raw: RawSamples, parts: Split) -> Iterator[str]:
         more = ", …" if len(constant) > MOST_LISTED else ""
         what = "Input" if len(constant) == 1 else "Inputs"
         yield f"{what} {listed}{more}: the same in every training sample, so nothing can be learned from it."
+
+
+def _channel_warnings(spec: DataSpec, raw: RawSamples, parts: Split) -> Iterator[str]:
+    """Warn of the inputs of a frame that tell nothing of a series: those that are constant, and those that count the frames."""
+    training = raw.inputs[parts.train].reshape(len(parts.train), -1, spec.n_in)
+    lengths = np.full(len(training), training.shape[1]) if raw.lengths is None else raw.lengths[parts.train]
+    exists = np.arange(training.shape[1]) < lengths[:, None]
+    longest = training[lengths.argmax()]
+    same = ((training == longest) | ~exists[:, :, None]).all(axis=(0, 1))
+    for channel in np.flatnonzero(same)[:MOST_LISTED] if len(training) > 1 else ():
+        name, course = column_name(raw.names, channel), longest[: lengths.max(), channel]
+        if (course == course[0]).all():
+            yield f"Input {name}: the same in every frame of every training series, so nothing can be learned from it."
+        elif (np.diff(course) > 0).all():
+            yield f"Input {name} counts the frames: it rises alike in every training series, and tells their lengths alone."
 
 
 def _repeated(inputs: np.ndarray, parts: Split) -> int:

@@ -49,6 +49,11 @@ class NetworkBuilder:
         """Whether the design perturbs nodes and asks for nothing that only the float model has, so that it learns by presentations."""
         return self.values.get("perturbation.kind", Kind.NODE) is Kind.NODE and not self.float_only.requests
 
+    @property
+    def weight(self) -> bool:
+        """Whether the design perturbs weights."""
+        return self.values.get("perturbation.kind", Kind.NODE) is Kind.WEIGHT
+
     def convolutional(self, architecture: str, task: str) -> Network:
         """Inputs and outputs of a network whose layers are fixed."""
         ends = ARCHITECTURES[architecture]

@@ -59,7 +59,8 @@ _ROUNDED = {
     "activation": '"half-even"',
     "cost_change": '"half-even"',
     "error": '"half-even"',
-    "gradient": '"floor"; "half-even" with shift-adam, or with a layer with state, since a floor in every frame would add up to a drift',
+    "gradient": '"floor"; "half-even" with shift-adam, or in node perturbation with a layer with state, where a floor in every frame would '
+    "add up to a drift",
     "weight": '"stochastic"',
     "state": '"half-even"',
 }
@@ -195,7 +196,7 @@ _PERTURBATION: list[_Row] = [
         "hold",
         "whole number, 1 to network.frames",
         "network.frames if network.held, otherwise 1",
-        _STATE + "H, the number of frames that one sign lasts; the core can be set to a longer one.",
+        _STATE + "H, the number of frames that one sign lasts in node perturbation; the core can be set to a longer one.",
         whole_number(1, MAX_FRAMES, 1),
     ),
 ]
@@ -234,7 +235,8 @@ _SCHEDULE: list[_Row] = [
         "2·v, v the times that a quantity is measured in τ_θ, and in weight perturbation 2 in place of 0.3·fan-in + 1; in node "
         "perturbation "
         '2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well. '
-        "With a layer with state, less log₂ of the hold; where outputs are summed over the frames, their number times T² as the fan-in",
+        "With a layer with state, less log₂ of the hold; where outputs are summed over the frames, their number times T² as the fan-in; "
+        "and in weight perturbation min(T, 8) times D, or v, and half the rate with random signs where that layer rectifies",
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,
     ),
@@ -328,10 +330,10 @@ _HARDWARE: list[_Row] = [
     (
         "gradient_memory",
         "true or false",
-        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period; true with a layer with "
-        "state",
+        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period; true there with a "
+        "layer with state",
         "Whether each lane has a memory for G. Without one the parameters change every step, or in node perturbation at the end of every "
-        "presentation. With a layer with state, results are the same.",
+        "presentation. With a layer with state, results are the same in node perturbation.",
         boolean,
     ),
     ("memory", '"block" or "single-port"', '"block"', _MEMORY, memory),
@@ -477,7 +479,8 @@ _COMPARE: list[_Row] = [
         "steps",
         "whole number, 1 to 10^9",
         "10 steps per update and perturbed quantity, from 10,000 to 200,000; in node perturbation with longer presentations, those of "
-        "4,000 presentations if that is more, up to 1,000,000; twice the last step of a learning-rate list if longer",
+        "4,000 presentations if that is more, up to 1,000,000; in weight perturbation with a layer with state min(T, 8) times as many, "
+        "from 50,000 on; twice the last step of a learning-rate list if longer",
         "Number of steps that `mgd-hw compare` trains.",
         whole_number(1, 10**9, 100_000),
     ),

@@ -289,7 +289,7 @@ def _write_headers(design: Design | ExternalDesign, chosen: tuple[Bus, Feeding] 
 
 
 def advice(spec: DesignSpec) -> tuple[str, ...]:
-    """Return advice about the hardware of a design, one sentence each: wide accumulators, and lanes without a neuron."""
+    """Return advice about the hardware of a design: wide accumulators, lanes without a neuron, and unread inputs."""
     sentences = []
     excess = spec.accumulator_width - DSP_ACCUMULATOR
     if excess > 0:
@@ -304,4 +304,12 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
     idle = spec.hardware.lanes - max(spec.network.sizes[1:])
     if idle > 0:
         sentences.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
+    for number, layer in enumerate(spec.network.layers, 1):
+        lists = [] if layer.lists is None else layer.lists.tolist()
+        read = len({each for listed in lists for each in listed}) if lists else layer.n_in
+        if 10 * read < 9 * layer.n_in:
+            sentences.append(
+                f"Layer {number} is sparse, and reads {read:,} of its {layer.n_in:,} inputs, since it has {len(lists):,} "
+                f"lists of {layer.fan_in:,}. A smaller block or a larger fan_in reads more."
+            )
     return tuple(sentences)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures
 from mgd_hw.common.results import Result
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.learner import LearnerSpec
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def learner_rows(spec: LearnerSpec) -> tuple[tuple[str, float, str], ...]:
 
 def timeline_of(spec: DesignSpec) -> Timeline:
     """Return the timeline of a step of two passes, or in node perturbation of the longest presentation, from its cycle contract."""
-    return _of_presentation(spec) if spec.node else _of_step(spec)
+    return _TIMELINES[spec.machine](spec)
 
 
 def _of_presentation(spec: DesignSpec) -> Timeline:
@@ -166,3 +166,28 @@ def _of_step(spec: DesignSpec) -> Timeline:
         cycle += 0 if number else contract.gap
     spans.append(Span(COST, "outputs drain, cost, C̃", cycle, contract.wait))
     return Timeline(spec.name, cycle + contract.wait, tuple(sorted(spans, key=lambda span: span.first)))
+
+
+def _of_series_step(spec: DesignSpec) -> Timeline:
+    """Return the timeline of a step of weight perturbation with two passes of T frames, in a network with state."""
+    contract: Any = step_contract(spec)
+    passes = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
+    spans, behind = [Span(LEARN, "step n − 1: correlate and update", 0, contract.frame_cycles)], contract.tail_cycles
+    if behind:
+        spans.append(Span(LEARN, "step n − 1: correlate and update the tail", contract.pass_cycles - behind, behind))
+    for number, title in enumerate(passes):
+        for visit, (first, cycles) in zip(_visits(spec), contract.layers, strict=True):
+            spans.append(Span(FORWARD, f"{title}, {visit}", number * contract.pass_cycles + first, cycles))
+    spans.append(Span(COST, "outputs drain, cost, C̃", contract.pair_cycles, contract.wait))
+    frames = spec.network.frames
+    title = f"One step of two passes, a sample of {frames:,} {'frame' if frames == 1 else 'frames'}"
+    return Timeline(spec.name, contract.step_cycles(2), tuple(sorted(spans, key=lambda span: span.first)), title)
+
+
+_TIMELINES = {
+    MachineKind.WEIGHT: _of_step,
+    MachineKind.NODE: _of_presentation,
+    MachineKind.SERIES: _of_presentation,
+    MachineKind.SERIES_WEIGHT: _of_series_step,
+}
+"""Timeline of each machine."""

@@ -77,7 +77,6 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     """
     from python_ref.fixed import fast
     from python_ref.fixed.machine import initial_state
-    from python_ref.floating.presentations import trainer
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
@@ -89,7 +88,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
-    moved = trainer(still)(still, start, train_part.records, train_part.targets, order, steps).parameters
+    moved = _moved(still, start, data, steps)
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + spec.round.probes))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
@@ -102,6 +101,17 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     quantities, perturbations = spec.round.scarcest(steps) if spec.in_parts else (spec.quantities, steps)
     single = math.sqrt(perturbations / (perturbations + quantities - 1)) if type(spec.code) is LfsrCode else None
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
+
+
+def _moved(still: DesignSpec, start: np.ndarray, data: Data, steps: int) -> np.ndarray:
+    """Return θ (shape (P,)) after ``steps`` steps of the float model from ``start``, the only update being after the last one."""
+    from python_ref.floating import learner, online
+    from python_ref.floating.presentations import trainer
+
+    records, targets = data.train.records, data.train.targets
+    if still.node or online.supports(still):
+        return trainer(still)(still, start, records, targets, data.order, steps).parameters
+    return learner.train(of_design.learner(still), start, records, targets, data.order, steps).state.theta
 
 
 def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:

@@ -18,6 +18,7 @@ from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import quantise
+from python_ref.fixed.narrowing import narrow
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.layers import Lif
@@ -52,11 +53,12 @@ class SeriesDiagnosis(Result):
     design, source : str
         Name of the design, and a sentence on the origin of its data and their split.
     quantities, perturbations : int
-        Number of perturbed quantities D, and number K of perturbations in one presentation.
+        Number of perturbed quantities D, and number K of perturbations of one sample.
     unmoved : float
         Share of the probes of the first samples for which C̃ is 0.
     lost : float
-        Share of the errors of their presentations that round to zero though E is not zero.
+        Share of the errors of their presentations that round to zero though E is not zero; in weight perturbation, of the gradients g
+        though C̃ is not zero.
     rates : dict of str to float
         Mean number of spikes of a neuron in a frame, by the name of each spiking layer.
     silent : dict of str to float
@@ -107,7 +109,7 @@ class SeriesDiagnosis(Result):
         table = style.table("measured at the initial parameters", "")
         table.add_row("perturbed quantities D, perturbations of a sample K", f"{self.quantities:,}, {self.perturbations:,}")
         table.add_row("probes that leave the cost as it was", style.percent(self.unmoved))
-        table.add_row("errors that round to zero", style.percent(self.lost))
+        table.add_row("errors of neurons, or gradients of weights, that round to zero", style.percent(self.lost))
         for name, rate in self.rates.items():
             table.add_row(f"{name}: spikes of a neuron in a frame", style.number(rate))
             table.add_row(f"{name}: silent neurons", style.percent(self.silent[name]))
@@ -149,15 +151,23 @@ def diagnose_series(design: Design, data: Data, progress: Progress) -> SeriesDia
     failed = failure(data, final.cost, start.cost, final.saturated)
     mute = silent_outputs(spec, final.answers)
     findings = tuple(_findings(design, unmoved, lost, silent, shares, failed, mute))
-    quantities, scores = int(spec.unrolled.perturbed(spec.unrolled.frames).sum()), data.kind.scores(final.answers)
+    quantities = int(spec.unrolled.perturbed(spec.unrolled.frames).sum()) if spec.node else spec.quantities
+    scores, perturbations = data.kind.scores(final.answers), _perturbations(spec)
     return SeriesDiagnosis(
-        design.name, data.source, quantities, spec.longest_presentation, unmoved, lost, rates, silent, shares, data.kind, steps, scores,
-        findings,
+        design.name, data.source, quantities, perturbations, unmoved, lost, rates, silent, shares, data.kind, steps, scores, findings,
     )  # fmt: skip
 
 
+def _perturbations(spec: DesignSpec) -> int:
+    """Return the number K of perturbations of a sample: the steps of the longest presentation, or those that a sample stays."""
+    return spec.longest_presentation if spec.node else spec.schedule.sample_period
+
+
 def _probes(design: Design, raw: np.ndarray, data: Data) -> tuple[float, float]:
-    """Return the share of the probes of the first samples whose C̃ is 0, and that of errors which round to zero though E does not."""
+    """Return the share of the probes of the first samples whose C̃ is 0, and that of errors which round to zero though E does not.
+
+    In weight perturbation, the errors are the gradients g, which all parameters receive, and C̃ takes the place of E.
+    """
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
@@ -166,12 +176,16 @@ def _probes(design: Design, raw: np.ndarray, data: Data) -> tuple[float, float]:
     def observe(block: dict[str, np.ndarray]) -> None:
         nonlocal seen, there, gone
         changes.append(block["cost_change"][:, 0])
-        ends = np.array([spec.schedule.begins(n + 1) for n in range(seen, seen + len(changes[-1]))])
-        measured = block["error_sum"][ends] != 0
-        there, gone = there + int(measured.sum()), gone + int((measured & (block["error"][ends] == 0)).sum())
+        if spec.node:
+            ends = np.array([spec.schedule.begins(n + 1) for n in range(seen, seen + len(changes[-1]))])
+            measured, error = block["error_sum"][ends] != 0, block["error"][ends]
+        else:
+            source = spec.cost_change_format.scaled(spec.gradient_exponent_at(seen))
+            measured, error = changes[-1] != 0, narrow(changes[-1], source, spec.gradient_format, spec.formats.gradient_cast)[0]
+        there, gone = there + int(measured.sum()), gone + int((measured & (error == 0)).sum())
         seen += len(changes[-1])
 
-    steps = min(SAMPLES * spec.longest_presentation, 4 * STEPS)
+    steps = min(SAMPLES * _perturbations(spec), 4 * STEPS)
     inputs, targets = quantise(spec, data.train)
     train(spec, initial_state(spec, raw), inputs, targets, data.order, steps, record_every=steps, observe=observe)
     return float(np.mean(np.concatenate(changes) == 0)), gone / there if there else 0.0
@@ -210,8 +224,9 @@ def _findings(
                 "network", "network.scale", message, f"Take a network.scale above {spec.network.initial.scale:g}, say twice that."
             )
     if lost > LOST:
-        message = f"{100 * lost:.0f} % of the errors of neurons round to zero"
-        yield Finding("format", "formats.error", message, "Take a larger learning rate, or more fraction bits in formats.error.")
+        what, key = ("errors of neurons", "formats.error") if spec.node else ("gradients", "formats.gradient")
+        message = f"{100 * lost:.0f} % of the {what} round to zero"
+        yield Finding("format", key, message, f"Take a larger learning rate, or more fraction bits in {key}.")
     if failed:
         yield Finding("learning rate", "schedule.learning_rate", f"the run failed: {failed}", f"Take learning_rate = {rate - 2}.")
     for kind, share in shares.items():

@@ -73,7 +73,7 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
         "cost_change": steps,
         "error": estimates * (spec.quantities if spec.node else neurons),
     }
-    casts |= dict.fromkeys(("broadcast", "gradient"), estimates * parameters * frames)
+    casts |= dict.fromkeys(("broadcast", "gradient"), estimates * parameters * (frames if spec.node else 1))
     updates = counters["updates"] * parameters  # the casts of all other kinds
     return {kind: counters[f"saturated_{kind}"] / max(1, casts.get(kind, updates)) for kind in SATURATION_KINDS}
 

@@ -19,6 +19,7 @@ from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.plan import Net, Plan, Rule, describe, working_type
 from python_ref.fixed.series_kernels import Room, ShownSeries, outputs_of, run_series
 from python_ref.fixed.series_plan import SeriesNet, describe_series, operand_type
+from python_ref.fixed.series_weight_kernels import ShownSeriesWeight, run_series_weight
 from python_ref.fixed.signature import INITIAL
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, State, known_signature
 from python_ref.fixed.tally import Tally
@@ -31,6 +32,10 @@ __all__ = ["Block", "Machine", "machine_of", "series_outputs"]
 
 BLOCK_BYTES = 1 << 22
 """Approximate maximum size in bytes of the signs, the random words or the observables of a block of steps."""
+
+
+AnyShown = Shown | ShownProbes | ShownSeries | ShownSeriesWeight
+"""Buffers for the observables of a block of steps, of any machine."""
 
 
 class Block(NamedTuple):
@@ -124,11 +129,11 @@ class Machine(ABC):
         """Return the number of passes of the steps with these numbers, in those of which ``judged`` ≥ 0 a new sample is due."""
 
     @abstractmethod
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: AnyShown) -> int:
         """Run the compiled loop on the arrays of this machine; return the number of updates."""
 
     @abstractmethod
-    def _buffers(self, steps: int) -> Shown | ShownProbes | ShownSeries:
+    def _buffers(self, steps: int) -> AnyShown:
         """Return buffers for the observables of so many steps."""
 
     def run(self, limit: int) -> Block:
@@ -167,11 +172,11 @@ class Machine(ABC):
             )
         return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
 
-    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
+    def _shown_signs(self, shown: AnyShown, signs: np.ndarray) -> np.ndarray:
         """Return the signs of each step of a block, from the sign vector of each."""
         return signs
 
-    def _observables(self, shown: Shown | ShownProbes | ShownSeries, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
+    def _observables(self, shown: AnyShown, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the observables of a block as ``probes(spec)`` defines them, each with a leading axis of steps."""
         found = {
             **shown._asdict(),
@@ -216,11 +221,11 @@ class WeightMachine(Machine):
         """Return two passes of each step, or one if the baseline is not due; see :class:`Machine`."""
         return len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0) | self.spec.two_sided))
 
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: AnyShown) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due
         return run_steps(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
 
-    def _buffers(self, steps: int) -> Shown:
+    def _buffers(self, steps: int) -> AnyShown:
         passes, neurons, parameters = self.spec.passes, self.spec.network.n_neurons, self.spec.network.n_parameters
         return Shown(
             np.empty((steps, passes, neurons), dtype=np.int64),
@@ -254,7 +259,7 @@ class NodeMachine(Machine):
         """Return one pass of each presentation, and one or two of each probe; see :class:`Machine`."""
         return (self.spec.passes - 1) * len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0)))
 
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
+    def _run(self, arguments: tuple, results: tuple, shown: AnyShown) -> int:
         steps = len(results[0])
         chance = Chance(self.source.packed(self.drawn, self._most_words(steps)), np.zeros(1, dtype=np.int64), self.thresholds)
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, chance, self.due
@@ -286,7 +291,7 @@ class NodeMachine(Machine):
             np.empty((steps if self.spec.network.random else 0, neurons), dtype=np.int64),
         )
 
-    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
+    def _shown_signs(self, shown: AnyShown, signs: np.ndarray) -> np.ndarray:
         """Return the signs of each step of a block, which are 0 outside of the part that the step perturbs, or the factors of C̃."""
         assert isinstance(shown, ShownProbes)
         assert isinstance(self.net, Net)
@@ -296,8 +301,8 @@ class NodeMachine(Machine):
         return np.where((parts.begin[:, None] <= neurons) & (neurons < parts.end[:, None]), signs, 0)
 
 
-class SeriesMachine(NodeMachine):
-    """A machine that perturbs the neurons of a network with state."""
+class FramedMachine(Machine):
+    """A machine whose network has state, so that its passes have the frames of a sample; a base beside that of the kind of perturbation."""
 
     def __init__(self, spec: DesignSpec, state: State, *arguments: Any) -> None:
         super().__init__(spec, state, *arguments)
@@ -308,7 +313,18 @@ class SeriesMachine(NodeMachine):
     def _describe(self) -> tuple[Net | SeriesNet, Plan, Rule]:
         return describe_series(self.spec, rule_of(self.spec.optimizer))
 
-    def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes | ShownSeries) -> int:
+    def _observables(self, shown: AnyShown, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
+        found = super()._observables(shown, block, signs)
+        return {**found, "state": found["state"].astype(np.int64)}
+
+    def _baseline(self) -> Pass:
+        return replace(super()._baseline(), state=self.states[0].astype(np.int64), outputs=self.room.kept.copy())
+
+
+class SeriesMachine(FramedMachine, NodeMachine):
+    """A machine that perturbs the neurons of a network with state."""
+
+    def _run(self, arguments: tuple, results: tuple, shown: AnyShown) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.states, self.in_force, self.error_sum, self.turn, self.due
         return run_series(self.net, self.plan, self.rule, *state, self.room, *arguments, *results, shown, self.tally)
 
@@ -327,17 +343,31 @@ class SeriesMachine(NodeMachine):
             np.empty((steps, self.spec.quantities), dtype=np.int64),
         )
 
-    def _shown_signs(self, shown: Shown | ShownProbes | ShownSeries, signs: np.ndarray) -> np.ndarray:
+    def _shown_signs(self, shown: AnyShown, signs: np.ndarray) -> np.ndarray:
         """Return the signs of each step of a block, which are 0 in segments of which the sample has no frame."""
         assert isinstance(shown, ShownSeries)
         return shown.sign
 
-    def _observables(self, shown: Shown | ShownProbes | ShownSeries, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
-        found = super()._observables(shown, block, signs)
-        return {**found, "state": found["state"].astype(np.int64)}
 
-    def _baseline(self) -> Pass:
-        return replace(super()._baseline(), state=self.states[0].astype(np.int64), outputs=self.room.kept.copy())
+class SeriesWeightMachine(FramedMachine, WeightMachine):
+    """A machine that perturbs the weights of a network with state."""
+
+    def _run(self, arguments: tuple, results: tuple, shown: AnyShown) -> int:
+        state = self.theta, self.gradient, self.kept, self.z, self.y, self.states, self.in_force, self.due
+        return run_series_weight(self.net, self.plan, self.rule, *state, self.room, *arguments, *results, shown, self.tally)
+
+    def _buffers(self, steps: int) -> ShownSeriesWeight:
+        shape, parameters = (steps, self.spec.passes, self.spec.evaluations), self.spec.network.n_parameters
+        return ShownSeriesWeight(
+            np.empty(shape, dtype=np.int64),
+            np.empty(shape, dtype=self.kind),
+            np.empty(shape, dtype=self.kind),
+            np.empty((steps, self.spec.layout.words), dtype=np.int64),
+            np.empty((steps, parameters), dtype=np.int64),
+            np.empty((steps, len(self.kept), parameters), dtype=np.int64),
+            np.empty((steps, parameters), dtype=self.kind),
+            np.empty((steps, len(COUNTERS)), dtype=np.int64),
+        )
 
 
 def _room(spec: DesignSpec) -> Room:
@@ -373,6 +403,7 @@ _MACHINES: dict[MachineKind, type[Machine]] = {
     MachineKind.WEIGHT: WeightMachine,
     MachineKind.NODE: NodeMachine,
     MachineKind.SERIES: SeriesMachine,
+    MachineKind.SERIES_WEIGHT: SeriesWeightMachine,
 }
 """Class of the machines of each kind of design."""
 

@@ -19,9 +19,9 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
 from python_ref.spec.probes import COUNTERS
 
 __all__ = [
-    "Shown", "activate", "copy", "cost_of", "count_step", "fit", "fold", "fold_stored", "is_outside", "judge", "narrow_change",
-    "operands_of", "random_word", "round_by_adding", "round_value", "rule_of", "run_steps", "sign", "sign_neurons", "update_neuron",
-    "weigh", "widest_layer",
+    "Shown", "activate", "copy", "cost_of", "count_step", "fit", "fold", "fold_stored", "is_outside", "judge", "learn",
+    "narrow_change", "operands_of", "random_word", "round_by_adding", "round_value", "rule_of", "run_steps", "sign",
+    "sign_neurons", "update_neuron", "weigh", "widest_layer",
 ]  # fmt: skip
 
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
@@ -435,7 +435,7 @@ def _sign_words(plan, rule, register, broadcast, count, at, s, theta, gradient, 
 
 
 @_compiled
-def _learn(
+def learn(
     net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
 ):  # fmt: skip
     """Correlate the broadcast g, and update if the update is due.
@@ -571,7 +571,7 @@ def run_steps(
         counters[_BROADCAST] += theta.size * is_outside(g, plan.g)
         position = updates * plan.update_words * plan.word_bits
         g = fit(g, plan.g)
-        _learn(
+        learn(
             net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
         )  # fmt: skip
         if updating and tally.before.size:

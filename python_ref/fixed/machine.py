@@ -4,14 +4,15 @@ McCaughan et al., APL Machine Learning 1, 026118 (2023), describe weight perturb
 026107 (2025), node perturbation. The symbols are theirs: θ parameters, s signs, Δ amplitude, C cost, C̃ its change,
 G the correlation of s with C̃, η the learning rate, τ_p, τ_x and τ_θ the periods of perturbation, sample and update.
 
-A step of each machine is one page: :mod:`~python_ref.fixed.weight`, :mod:`~python_ref.fixed.node` and :mod:`~python_ref.fixed.series`.
+A step of each machine is one page: :mod:`~python_ref.fixed.weight`, :mod:`~python_ref.fixed.node`, :mod:`~python_ref.fixed.series` and
+:mod:`~python_ref.fixed.series_weight`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from python_ref.fixed import node, series, weight
+from python_ref.fixed import node, series, series_weight, weight
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, Sample, State, initial_state, sample_number
 from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
@@ -19,7 +20,12 @@ from python_ref.spec.error import unknown
 __all__ = ["COUNTER_LIMITS", "Pass", "Sample", "State", "initial_state", "sample_number", "step"]
 
 
-_STEPS = {MachineKind.WEIGHT: weight.step, MachineKind.NODE: node.step, MachineKind.SERIES: series.step}
+_STEPS = {
+    MachineKind.WEIGHT: weight.step,
+    MachineKind.NODE: node.step,
+    MachineKind.SERIES: series.step,
+    MachineKind.SERIES_WEIGHT: series_weight.step,
+}
 """Step of each machine."""
 
 

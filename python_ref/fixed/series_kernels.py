@@ -1,4 +1,4 @@
-"""The compiled loop of networks with state, which :mod:`~python_ref.fixed.fast` runs.
+"""The compiled loop of node perturbation of networks with state, which :mod:`~python_ref.fixed.fast` runs.
 
 Import this module only where it is used, since it imports numba. A probe takes W·x + b of the first layer from the unperturbed pass, since
 neither the inputs nor the parameters have changed.
@@ -30,7 +30,7 @@ from python_ref.fixed.series_plan import DENSE, LEAKY, LIF
 from python_ref.fixed.tally_kernels import tally_update
 from python_ref.spec.probes import COUNTERS
 
-__all__ = ["Room", "ShownSeries", "outputs_of", "run_series"]
+__all__ = ["Room", "ShownSeries", "aim", "clear_beyond", "count_outside", "length_of", "outputs_of", "run_pass", "run_series", "sign_pass"]
 
 _UPDATES, _WRITES, _ACTIVATION, _STATE, _ERROR, _GRADIENT = (
     COUNTERS.index(name)
@@ -74,7 +74,7 @@ _compiled = compiled(error_model="numpy")
 
 
 @_compiled
-def _length_of(net, x):
+def length_of(net, x):
     """Return the number of frames of a sample."""
     if net.held:
         return net.frames
@@ -190,7 +190,7 @@ def _visit(net, plan, theta, number, frame, x, direction, z_all, y_all, state, r
 
 
 @_compiled
-def _pass(net, plan, theta, x, length, direction, z, y, state, outside, room):
+def run_pass(net, plan, theta, x, length, direction, z, y, state, outside, room):
     """Compute a pass of a sample, and add the values out of range of each layer; the outputs are in ``room``, at the fraction of y − y*."""
     last = net.layers[net.framed - 1]
     for i in range(last.n_out):
@@ -225,7 +225,7 @@ def _rebase(net, theta, x, length, y, state, room):
 
 
 @_compiled
-def _aim(net, target, room):
+def aim(net, target, room):
     """Put the target at the fraction of y − y*."""
     for i in range(target.size):
         room.target[i] = np.int64(target[i]) << net.target_shift
@@ -240,8 +240,8 @@ def outputs_of(net, plan, theta, inputs, z, y, state, room, found, outside):
     evaluated = np.zeros(outside.size, dtype=np.int64)
     for sample in range(found.shape[0]):
         x = inputs[sample]
-        length = _length_of(net, x)
-        _pass(net, plan, theta, x, length, 0, z, y, state, outside, room)
+        length = length_of(net, x)
+        run_pass(net, plan, theta, x, length, 0, z, y, state, outside, room)
         for i in range(found.shape[1]):
             found[sample, i] = room.outputs[i] >> net.output_shift
         for number in range(outside.size):
@@ -250,12 +250,19 @@ def outputs_of(net, plan, theta, inputs, z, y, state, room, found, outside):
 
 
 @_compiled
-def _clear_beyond(net, length, z, y, state):
+def clear_beyond(net, length, z, y, state):
     """Clear the evaluations of frames that the sample does not have."""
     for i in range(length * net.framed_neurons, net.frames * net.framed_neurons):
         z[i] = 0
         y[i] = 0
         state[i] = 0
+
+
+@_compiled
+def count_outside(net, outside, counters):
+    """Count the values out of range of each layer in a pass, those of lif neurons as states."""
+    for layer in range(outside.size):
+        counters[_STATE if net.layers[layer].kind == LIF else _ACTIVATION] += outside[layer]
 
 
 @_compiled
@@ -328,7 +335,7 @@ def _sign_neurons(net, plan, register, number, first, last, z, y, state):
 
 
 @_compiled
-def _sign_pass(net, plan, register, number, length, z, y, state, cost):
+def sign_pass(net, plan, register, number, length, z, y, state, cost):
     """Return the forward signature's register after a pass."""
     word = _sign_neurons(net, plan, np.int64(0xFFFFFFFF), number, 0, length * net.framed_neurons, z, y, state)
     word = _sign_neurons(net, plan, word, number, net.frames * net.framed_neurons, z.size, z, y, state)
@@ -383,8 +390,8 @@ def run_series(
         if begins or step == 0:
             sample = indices[n // plan.tau_x - first_x]
             x = inputs[sample]
-            length = _length_of(net, x)
-            _aim(net, targets[sample], room)
+            length = length_of(net, x)
+            aim(net, targets[sample], room)
         if begins:
             clear(error_sum)
             turn[0] = 0
@@ -395,12 +402,11 @@ def run_series(
         for number in range(0 if begins else 1, in_force.size):
             direction = 0 if number == 0 else 3 - 2 * number
             clear(outside)
-            _pass(net, plan, theta, x, length, direction, z[number], y[number], state[number], outside, room)
-            for layer in range(outside.size):
-                counters[_STATE if net.layers[layer].kind == LIF else _ACTIVATION] += outside[layer]
+            run_pass(net, plan, theta, x, length, direction, z[number], y[number], state[number], outside, room)
+            count_outside(net, outside, counters)
             in_force[number] = cost_of(room.outputs, room.target)
             if signing or shown.counter.shape[0] or number == 0:
-                _clear_beyond(net, length, z[number], y[number], state[number])
+                clear_beyond(net, length, z[number], y[number], state[number])
             if number == 0:
                 for i in range(room.kept.size):
                     room.kept[i] = room.outputs[i] >> net.output_shift
@@ -408,7 +414,7 @@ def run_series(
                 judged[step] = judge(net.one, room.outputs, room.target, counters)
             if signing:
                 row = z[number], y[number], state[number]
-                registers[0] = _sign_pass(net, plan, registers[0], number, length, row[0], row[1], row[2], in_force[number])
+                registers[0] = sign_pass(net, plan, registers[0], number, length, row[0], row[1], row[2], in_force[number])
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
         for q in range(error_sum.size):
             error_sum[q] += room.signs[q] * change

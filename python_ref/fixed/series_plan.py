@@ -72,7 +72,7 @@ class SeriesNet(NamedTuple):
     state_width: int
     """Width in bits of the state of a neuron event."""
     cast_order: np.ndarray
-    """Quantities in the order in which their errors are cast (int64, shape (quantities,))."""
+    """Quantities in the order in which their errors are cast (int64, shape (quantities,)), in node perturbation."""
 
 
 def operand_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
@@ -127,6 +127,7 @@ def _layer(spec: DesignSpec, number: int) -> tuple[object, ...]:
     pieces = Pieces.of(layer.activation.form, exact)
     tabulated = layer.activation.tabulated
     target = spec.formats.table if tabulated else spec.formats.activation
+    source = spec.error_product_format(number) if spec.node else spec.cost_change_format
     row = {
         "fan_in": layer.fan_in,
         "n_out": layer.n_out,
@@ -139,8 +140,8 @@ def _layer(spec: DesignSpec, number: int) -> tuple[object, ...]:
         "block": layer.n_out,
         "lists_at": -1,
         "operand_fraction": common,
-        "delta": spec.amplitude_raw(exact.fraction_bits),
-        "g_dropped": spec.error_product_format(number).fraction_bits - spec.gradient_format.fraction_bits,
+        "delta": spec.delta(number),
+        "g_dropped": source.fraction_bits - spec.gradient_format.fraction_bits,
         "last": int(number == len(spec.network.layers) - 1),
         "z_dropped": (exact.fraction_bits if tabulated else pieces.fraction_bits) - target.fraction_bits,
         **{name: getattr(pieces, name) for name in ("pieces", "begins", "up", "constant", "offset")},

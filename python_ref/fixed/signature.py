@@ -116,13 +116,7 @@ def _extended(
     presentation shows: a mask (bool, shape (quantities,)), or their numbers in their order (int64).
     """
     fields = event_fields(spec)
-    neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)
-    words = []
-    for number in range(0 if begins else 1, spec.passes):
-        rows = {"pass": np.full(np.count_nonzero(shown[number]), number)}
-        rows |= {field.name: observed[field.name][number][shown[number]] for field in neuron[1:]}
-        (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
-        words.append(register_of(event_words(neuron, rows)) ^ int(cost))
+    words = [_pass_word(fields, observed, number, shown[number]) for number in range(0 if begins else 1, spec.passes)]
     words += event_words(fields["step"][:1], observed).tolist()
     forward = signed(signature[0], np.array(words, dtype=np.uint32))
     if not ends:
@@ -130,6 +124,15 @@ def _extended(
     last = event_words(fields["word"], _by_word(spec, observed))
     last[-1] ^= register_of(event_words(fields["error"], {"error": observed["error"][quantities]}))
     return forward, signed(signature[1], last)
+
+
+def _pass_word(fields: Mapping[str, tuple[EventField, ...]], observed: Mapping[str, np.ndarray], number: int, shown: np.ndarray) -> int:
+    """Return the word of pass ``number``, which shows the evaluations ``shown`` (bool, shape (evaluations,))."""
+    neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)
+    rows = {"pass": np.full(np.count_nonzero(shown), number)}
+    rows |= {field.name: observed[field.name][number][shown] for field in neuron[1:]}
+    (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
+    return register_of(event_words(neuron, rows)) ^ int(cost)
 
 
 def _by_word(spec: DesignSpec, observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -143,7 +146,7 @@ def _by_word(spec: DesignSpec, observed: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def extend(
-    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...] = (0, 1)
+    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...] = (0, 1), length: int = 1
 ) -> tuple[int, int]:
     """Return the signatures of weight perturbation extended by one step.
 
@@ -157,20 +160,11 @@ def extend(
         Raw observables recorded in the step, by the names of ``probes(spec)``.
     passes : tuple of int
         Numbers of the passes that the step ran.
+    length : int
+        Number of frames of the sample, in a network with state.
     """
-    fields = event_fields(spec)
-    forward, learned = signature
-    neurons = spec.network.n_neurons
-    for number in passes:
-        rows = {
-            "pass": np.full(neurons, number),
-            "preactivation": observed["preactivation"][number],
-            "activation": observed["activation"][number],
-        }
-        register = _register(0xFFFFFFFF, event_words(fields["neuron"], rows))
-        costs = {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]}
-        forward = signed(forward, event_words(fields["cost"], costs) ^ np.uint32(register))
-    change = fields["step"][:1]  # C̃ is the first field of the step event
-    forward = signed(forward, event_words(change, {"cost_change": observed["cost_change"]}))
+    fields, shown = event_fields(spec), spec.unrolled.evaluated(length)
+    words = [_pass_word(fields, observed, number, shown) for number in passes]
+    words += event_words(fields["step"][:1], observed).tolist()  # C̃ is the first field of the step event
     rows = {"broadcast": observed["broadcast"], **_by_word(spec, observed)}
-    return forward, signed(learned, event_words(fields["word"], rows))
+    return signed(signature[0], np.array(words, dtype=np.uint32)), signed(signature[1], event_words(fields["word"], rows))

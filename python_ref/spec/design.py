@@ -37,6 +37,17 @@ class MachineKind(enum.Enum):
     """Neurons are perturbed, in a network without state."""
     SERIES = "series"
     """Neurons are perturbed, in a network with state, over the frames of a sample."""
+    SERIES_WEIGHT = "series-weight"
+    """Weights are perturbed, in a network with state, over the frames of a sample."""
+
+
+_MACHINES = {
+    (False, False): MachineKind.WEIGHT,
+    (True, False): MachineKind.NODE,
+    (True, True): MachineKind.SERIES,
+    (False, True): MachineKind.SERIES_WEIGHT,
+}
+"""Machine of a design, by whether neurons are perturbed, and whether the network has state."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +106,14 @@ class DesignSpec(LearningSpec):
 
     @property
     def _needs_gradient_memory(self) -> bool:
-        """Whether there is a gradient memory by default: where G is a sum over steps or presentations, and in a network with state, where
-        it is a sum over the frames as well."""
-        return self.series or self._outlasts_presentations
+        """Whether there is a gradient memory by default: where G is a sum over steps or presentations, and where the errors of a network
+        with state make it a sum over the frames as well."""
+        return self.segmented or self._outlasts_presentations
 
     @property
     def sums_by_group(self) -> bool:
-        """See :class:`~python_ref.spec.learning.LearningSpec`: a network with state without a gradient memory."""
-        return self.series and not self.gradient_memory
+        """See :class:`~python_ref.spec.learning.LearningSpec`: perturbed neurons with state without a gradient memory."""
+        return self.segmented and not self.gradient_memory
 
     @property
     def node(self) -> bool:
@@ -121,9 +132,14 @@ class DesignSpec(LearningSpec):
         return self.network.framed > 0
 
     @property
+    def segmented(self) -> bool:
+        """Whether the signs and the errors of neurons belong to segments of the frames: node perturbation of a network with state."""
+        return self.series and self.node
+
+    @property
     def machine(self) -> MachineKind:
         """Machine that computes the steps of the design."""
-        return (MachineKind.SERIES if self.series else MachineKind.NODE) if self.node else MachineKind.WEIGHT
+        return _MACHINES[self.node, self.series]
 
     @cached_property
     def unrolled(self) -> Unrolled:
@@ -144,9 +160,10 @@ class DesignSpec(LearningSpec):
     def one_visit(self) -> bool:
         """Whether one visit of the first layer gives the pre-activations of both passes of a step, as in weight perturbation.
 
-        z₊ = Σ(θ + sΔ)·x = Σθ·x + Δ·Σs·x, and the lanes form the sum of ±x without a multiplier.
+        z₊ = Σ(θ + sΔ)·x = Σθ·x + Δ·Σs·x, and the lanes form the sum of ±x without a multiplier. The passes of a network with state follow
+        one another.
         """
-        return not self.node
+        return not self.node and not self.series
 
     @property
     def quantities(self) -> int:
@@ -235,7 +252,8 @@ class DesignSpec(LearningSpec):
         schedule = self.schedule
         if not self.node:
             power = 1 + 3 * max(self.network.sizes[:-1]) // 10
-            return {"the inputs of a neuron": _half_log2(power), "the steps of an update": _half_log2(schedule.update_period)}
+            frames = {"the frames of a sample": _half_log2(self.network.frames)} if self.series else {}
+            return {"the inputs of a neuron": _half_log2(power), **frames, "the steps of an update": _half_log2(schedule.update_period)}
         measured = measurements(schedule, self.code, self.quantities, self.round)
         presentations = -(-schedule.update_period // schedule.sample_period)
         return {"the measurements of a neuron": (measured - 1).bit_length(), "the samples of an update": _half_log2(presentations)}
@@ -324,8 +342,8 @@ class DesignSpec(LearningSpec):
     @property
     def _frames(self) -> dict[str, object]:
         """What is fixed in a core of a network with state; the hold is a register."""
-        network = self.network
-        return {"frames": network.frames, "readout": network.readout, "held": network.held, "segments": self.unrolled.segments}
+        network, segments = self.network, {"segments": self.unrolled.segments} if self.segmented else {}
+        return {"frames": network.frames, "readout": network.readout, "held": network.held, **segments}
 
     # -- Formats, all exact except those that the user chose ------------------------------------------------------
 

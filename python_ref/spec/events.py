@@ -22,7 +22,7 @@ POLYNOMIAL = 0xEDB88320
 
 
 UNSIGNED_FIELDS = ("bank", "outside", "state_outside")
-"""Last fields of a neuron in node perturbation, which no signature covers."""
+"""Last fields of a neuron in node perturbation, and in a network with state, which no signature covers."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,10 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         ``state_outside``. The events correlation and error come once per quantity, in order, but for those of segments of which the sample
         has no frame. The event word comes when a word is changed for the last time in the presentation.
 
+        In weight perturbation of a network with state, the events are those of weight perturbation, but for the neuron: it comes as in node
+        perturbation of such a network, with the fields that it has there, so that a receiver counts the saturations of activations and
+        states itself.
+
         A learner has the events of weight perturbation, without activations. In the place of the neurons, there is
 
         presented : once per slot of a measured pass, in order: pass number, and for each lane the value that is sent. The broadcast of the
@@ -165,13 +169,28 @@ def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
     return _presented_fields(spec, (*_neuron(spec), EventField("bank", 2), EventField("outside", 1)))
 
 
-def _series_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
-    """Return the fields of the events of a network with state, not yet placed."""
+def _evaluation(spec: DesignSpec) -> tuple[EventField, ...]:
+    """Return the fields of a neuron of a network with state behind its pass number; last are those that signatures do not cover."""
     layers = range(len(spec.network.layers))
     states = [form for form in map(spec.state_format, layers) if form is not None]
     outputs = _any("activation", map(spec.output_format, layers))
     values = EventField("preactivation", spec.accumulator_width, True), outputs, _any("state", states)
-    return _presented_fields(spec, (*values, EventField("outside", 1), EventField("state_outside", 1)))
+    return *values, EventField("outside", 1), EventField("state_outside", 1)
+
+
+def _series_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of node perturbation of a network with state, not yet placed."""
+    return _presented_fields(spec, _evaluation(spec))
+
+
+def _series_weight_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of weight perturbation of a network with state, not yet placed."""
+    counters = (EventField(name, 32) for name in ("correct", "saturated_cost_change"))
+    return {
+        **_weight_fields(spec),
+        "neuron": (EventField("pass", 1), *_evaluation(spec)),
+        "step": (_field("cost_change", spec.cost_change_format), *counters, *_signature(spec)),
+    }
 
 
 def _any(name: str, forms: Iterable[Fixed]) -> EventField:
@@ -199,7 +218,12 @@ def _presented_fields(spec: DesignSpec, neuron: tuple[EventField, ...]) -> dict[
     }
 
 
-_FIELDS = {MachineKind.WEIGHT: _weight_fields, MachineKind.NODE: _node_fields, MachineKind.SERIES: _series_fields}
+_FIELDS = {
+    MachineKind.WEIGHT: _weight_fields,
+    MachineKind.NODE: _node_fields,
+    MachineKind.SERIES: _series_fields,
+    MachineKind.SERIES_WEIGHT: _series_weight_fields,
+}
 """Fields of the events of each machine."""
 
 

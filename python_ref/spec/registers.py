@@ -182,8 +182,8 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
 
 
 def _series_rows(spec: LearningSpec, rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str, int, int, str, str]]:
-    """Return the registers, with that of a network with state if there is one."""
-    if not isinstance(spec, DesignSpec) or not spec.series:
+    """Return the registers, with that of the segments of a network with state if there are any."""
+    if not isinstance(spec, DesignSpec) or not spec.segmented:
         return rows
     frames, segments = spec.network.frames, spec.unrolled.segments
     meaning = f"H in frames, from {-(-frames // segments)} to {frames}: that many frames have one sign; in force from RESTART"

@@ -38,7 +38,7 @@ class Unrolled:
     network : Network
         Network with its number T of frames.
     hold : int
-        H, the number of frames of a segment.
+        H, the number of frames of a segment; T in weight perturbation, where a sign lasts for all frames.
     segments : int
         S, the number of segments that the core is built for; those from ⌈T/H⌉ on have no frames.
     """
@@ -50,7 +50,7 @@ class Unrolled:
     @classmethod
     def of(cls, network: Network, perturbation: Perturbation) -> Unrolled:
         """Return the network unrolled, with the hold of the perturbation, or the default one."""
-        usual = network.frames if network.held else 1
+        usual = network.frames if network.held or perturbation.kind is Kind.WEIGHT else 1
         hold = usual if perturbation.hold is None else perturbation.hold
         return cls(network, hold, perturbation.segments or -(-network.frames // hold))
 
@@ -71,7 +71,7 @@ class Unrolled:
 
     @property
     def quantities(self) -> int:
-        """D = S·F + R, the number of perturbed quantities."""
+        """D = S·F + R, the number of perturbed quantities of node perturbation."""
         return self.segments * self.framed_neurons + self.tail_neurons
 
     @property
@@ -143,6 +143,9 @@ def check_unrolled(network: Network, perturbation: Perturbation, hardware: Hardw
             reason = "one sign lasts for the one frame of a network without state"
             raise DesignError("perturbation.hold", hold, reason, "Remove it, or give a layer a state in network.layers.")
         return
+    if perturbation.kind is Kind.WEIGHT and (hold is not None or segments is not None):
+        reason = "in weight perturbation the sign of a parameter lasts for all frames"
+        raise DesignError("perturbation.hold", hold, reason, 'Remove it, or write kind = "node" in [perturbation].')
     if hold is not None and (not isinstance(hold, int) or isinstance(hold, bool) or not 1 <= hold <= frames):
         reason = f"a sign lasts 1 to network.frames = {frames} frames"
         raise DesignError("perturbation.hold", hold, reason, f"Take {frames}, say, or leave it out.")
@@ -150,7 +153,7 @@ def check_unrolled(network: Network, perturbation: Perturbation, hardware: Hardw
     if segments is not None and segments < -(-frames // unrolled.hold):
         reason = f"{frames} frames have {-(-frames // unrolled.hold)} signs of {unrolled.hold} frames, and the core has room for {segments}"
         raise DesignError("perturbation.hold", hold, reason, f"Take at least {-(-frames // segments)}.")
-    if unrolled.quantities > MAX_SIGNS:
+    if perturbation.kind is Kind.NODE and unrolled.quantities > MAX_SIGNS:
         reason = f"{unrolled.quantities:,} perturbed quantities are more than the limit of {MAX_SIGNS:,}"
         raise DesignError("perturbation.hold", unrolled.hold, reason, "Take a longer hold, fewer frames or smaller layers.")
     sizes = list(network.sizes)
@@ -158,12 +161,9 @@ def check_unrolled(network: Network, perturbation: Perturbation, hardware: Hardw
         if type(layer.kind) not in _KINDS:
             reason = f"layer {number} is {layer.kind.name}, and no network with state is built with such a layer"
             raise DesignError("network.layers", sizes, reason, f"Take layers of the kinds {', '.join(kind.name for kind in _KINDS)}.")
-    if perturbation.kind is not Kind.NODE:
-        reason = "a network with state is not built for weight perturbation"
-        raise DesignError("perturbation.kind", perturbation.kind.value, reason, 'Write kind = "node", or leave it out.')
     if perturbation.parts is not None:
         reason = "a network with state is perturbed in all of its layers together"
         raise DesignError("learning.parts", [list(part) for part in perturbation.parts], reason, "Remove it.")
-    if hardware.multipliers_per_lane == 2:
+    if hardware.multipliers_per_lane == 2 and perturbation.kind is Kind.NODE:
         reason = "a network with state applies its errors in a pass of their own"
         raise DesignError("hardware.multipliers_per_lane", 2, reason, "Leave it out.")

@@ -26,8 +26,9 @@ def kept_frames(spec: DesignSpec) -> int:
 
 
 def first_probed(spec: DesignSpec) -> int:
-    """Return the address of the first output of a probe, behind those of all frames of the unperturbed pass and of its tail."""
-    return spec.network.frames * spec.unrolled.framed_neurons + stored_tail(spec)
+    """Return the address of the first output of a probe, behind those of all frames of the unperturbed pass and of its tail; in weight
+    perturbation no pass keeps those of all frames."""
+    return 0 if not spec.node else spec.network.frames * spec.unrolled.framed_neurons + stored_tail(spec)
 
 
 def stored_outputs(spec: DesignSpec) -> int:
@@ -91,6 +92,8 @@ def output_base(spec: DesignSpec, probes, tail, place, odd) -> Value:
     behind = (spec.network.frames - 1) * framed
     probed = [first_probed(spec) + number * framed for number in range(kept_frames(spec))]
     of_probe = Mux(tail, probed[last], Mux(odd, probed[last], probed[0]))
+    if not spec.node:
+        return of_probe
     return Mux(probes, of_probe, Mux(tail, behind, place))
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Value, unsigned
+from amaranth.hdl import Const, Value, unsigned
 from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from rtl_gen.presentation.layouts import neuron_layout
+from rtl_gen import activation, slot
+from rtl_gen.presentation import layouts
 from rtl_gen.series.frames import stored_outputs
 from rtl_gen.slot import by_layer
 
-__all__ = ["covering", "evaluation_layout", "in_tail", "operand_outputs_format", "stored_format"]
+__all__ = ["covering", "evaluation_layout", "in_tail", "is_probe", "operand_outputs_format", "slot_layout", "stored_format"]
+
+
+def slot_layout(spec: DesignSpec) -> data.StructLayout:
+    """Layout of a slot: that of weight perturbation (:func:`rtl_gen.slot.slot_layout`), or of node perturbation."""
+    return layouts.slot_layout(spec) if spec.node else slot.slot_layout(spec)
+
+
+def is_probe(spec: DesignSpec, item) -> Value:
+    """Whether a slot or a neuron belongs to a pass whose outputs are kept for two frames: every one in weight perturbation, and in node
+    perturbation every one but the unperturbed one."""
+    return ~layouts.is_unperturbed(item.bank) if spec.node else Const(1, 1)
 
 
 def covering(forms: list[Fixed]) -> Fixed:
@@ -36,15 +48,22 @@ def in_tail(spec: DesignSpec, layer: Value) -> Value:
 
 
 def evaluation_layout(spec: DesignSpec) -> data.StructLayout:
-    """Layout of the fields that accompany the evaluation of a neuron: those of :func:`rtl_gen.presentation.layouts.neuron_layout`, and
+    """Layout of the fields that accompany the evaluation of a neuron: those of :func:`rtl_gen.presentation.layouts.neuron_layout`, or in
+    weight perturbation of :func:`rtl_gen.activation.neuron_layout`, and
 
     Members
     -------
     initial, final : unsigned(1)
         The frame is the first one of the pass, or the last one, which the tail belongs to.
+    index : unsigned
+        Number of the neuron, counted over all layers.
     place : unsigned
         Address of the neuron's output in the memory of outputs.
     """
     place = unsigned(max(1, (stored_outputs(spec) - 1).bit_length()))
-    shared = {name: field.shape for name, field in neuron_layout(spec)}
+    if spec.node:
+        shared = {name: field.shape for name, field in layouts.neuron_layout(spec)}
+    else:
+        index = unsigned(max(1, (spec.network.n_neurons - 1).bit_length()))
+        shared = {**{name: field.shape for name, field in activation.neuron_layout(spec)}, "index": index}
     return data.StructLayout({**shared, "initial": unsigned(1), "final": unsigned(1), "place": place})

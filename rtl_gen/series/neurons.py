@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
@@ -10,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import is_unperturbed, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, sign_layout
 from rtl_gen.series.frames import FrameCount, length_shape, output_base
-from rtl_gen.series.layouts import evaluation_layout, in_tail
+from rtl_gen.series.layouts import evaluation_layout, in_tail, slot_layout
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer
 
 __all__ = ["EvaluationStream"]
@@ -57,6 +58,19 @@ class EvaluationStream(wiring.Component):
             }
         )
 
+    carried: ClassVar[tuple[str, ...]] = ("minus", "bank", "layer", "initial", "final")
+    """Names of the fields of a slot that its neurons have as well."""
+
+    @property
+    def _measures(self):
+        """Whether the neurons of the slot leave the lanes."""
+        return ~self.slot.apply
+
+    @property
+    def _held_frames(self):
+        """Number of frames of a segment."""
+        return self.hold
+
     def elaborate(self, platform):
         m = Module()
         spec, unrolled = self.spec, self.spec.unrolled
@@ -86,11 +100,11 @@ class EvaluationStream(wiring.Component):
         m.d.comb += [
             others.eq(occupied[1:2].any()),
             *(frames.begin.eq(take & opens & slot.initial), frames.advance.eq(take & opens & ~slot.initial)),
-            *(frames.length.eq(self.length), frames.hold.eq(self.hold)),
+            *(frames.length.eq(self.length), frames.hold.eq(self._held_frames)),
             *(leaving.eq(held), leaving.last.eq(~others & ends)),
         ]
         m.d.sync += [
-            take.eq(self.slot.last & ~self.slot.apply),
+            take.eq(self.slot.last & self._measures),
             *(occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))),
         ]
         with m.If(occupied[0]):
@@ -99,13 +113,13 @@ class EvaluationStream(wiring.Component):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
                 occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(lanes))),
-                *(held[name].eq(slot[name]) for name in ("minus", "bank", "layer", "initial", "final")),
+                *(held[name].eq(slot[name]) for name in self.carried),
                 ends.eq(slot.tail & in_last_layer(spec, slot) & slot.final),
                 opens.eq(0),
             ]
             with m.If(opens):
                 m.d.sync += held.index.eq(0)
-        with m.If(self.slot.begin & ~self.slot.apply):
+        with m.If(self.slot.begin & self._measures):
             m.d.sync += opens.eq(1)
         return frames.o, leaving, occupied[0], waiting[0]
 

@@ -10,11 +10,11 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader, sample_stores
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
-from rtl_gen.presentation.layouts import is_unperturbed, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed
 from rtl_gen.presentation.operands import gathered, multiple, sample_memories
 from rtl_gen.probe import shape_of
 from rtl_gen.series.frames import frame_layout, length_shape, output_base, stored_outputs
-from rtl_gen.series.layouts import evaluation_layout, in_tail, operand_outputs_format, stored_format
+from rtl_gen.series.layouts import evaluation_layout, in_tail, is_probe, operand_outputs_format, slot_layout, stored_format
 from rtl_gen.series.readout import sums, sums_range
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
@@ -51,7 +51,7 @@ class SeriesOperands(wiring.Component):
         A slot, and the slot that comes a cycle later.
     frame : In(frame_layout(spec))
         What depends on the frame of the slot ahead; valid for all slots of a group but the last one.
-    x : Out(operand_shape(spec))
+    x : Out(shape(spec))
         Raw operand of ``slot``, ``latency`` cycles later.
     sum_address, sum : Out, In
         Address of a sum of outputs, and the sum one cycle later; only where the outputs of the last framed layer are summed.
@@ -60,6 +60,11 @@ class SeriesOperands(wiring.Component):
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
     """
+
+    @staticmethod
+    def shape(spec: DesignSpec):
+        """Shape of an operand."""
+        return operand_shape(spec)
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
@@ -82,7 +87,7 @@ class SeriesOperands(wiring.Component):
                 "slot": In(slot),
                 "ahead": In(slot),
                 "frame": In(frame_layout(spec)),
-                "x": Out(operand_shape(spec)),
+                "x": Out(self.shape(spec)),
                 **total,
                 "neuron": In(neuron),
                 "y": In(shape_of(stored_format(spec))),
@@ -164,7 +169,7 @@ class SeriesOperands(wiring.Component):
         network, layers = spec.network, range(len(spec.network.layers))
         outputs, behind = self._outputs(m), read_latency(spec.hardware.lanes) - 1
         address = Signal(range(max(2, spec.sample_buffers * network.record_inputs, stored_outputs(spec))), reset_less=True)
-        base, probes = Signal.like(address), ~is_unperturbed(ahead.bank)
+        base, probes = Signal.like(address), is_probe(spec, ahead)
         starts = [sum(network.sizes[1 : 1 + layer]) for layer in layers]
         of_inputs = multiple(network.record_inputs, buffer, spec.sample_buffers) + frame.given
         # A layer of the tail reads another one of the tail, or the last frame.
@@ -188,17 +193,30 @@ class SeriesOperands(wiring.Component):
             place = Signal(sums_range(spec), reset_less=True)
             m.d.comb += self.sum_address.eq(place)
             with m.If(slot.real):
-                m.d.sync += place.eq(Mux(slot.first, Mux(is_unperturbed(slot.bank), 0, network.sizes[network.framed]), place + 1))
+                m.d.sync += place.eq(Mux(slot.first, self._first_sum(slot), place + 1))
             data, when = read["output"]
             read |= {"output": (data, when & ~summed), "sum": (delayed(m, self.sum, behind, "sum"), when & summed)}
         terms = []
         for name, (data, when) in read.items():
             for places, where in self._places(name).items():
-                chosen = Cat((ahead.layer == layer) & (ahead.apply == apply) for layer, apply in where).any()
+                chosen = Cat(self._serves(ahead, *each) for each in where).any()
                 stage = delayed(m, when & chosen, 2 + behind, f"x_{name}{places}")
                 terms.append((data << places, stage))
         selected = Signal(self.x.shape(), name="operand", reset_less=True)
         m.d.sync += [selected.eq(Cat(*gathered(m, terms, self.x.shape()))), self.x.eq(selected)]
+
+    def _first_sum(self, slot):
+        """Address of the first sum of outputs in the pass of a slot."""
+        return Mux(is_unperturbed(slot.bank), 0, self.spec.network.sizes[self.spec.network.framed])
+
+    def _serves(self, slot, layer: int, apply: int):
+        """Whether a slot is of a layer, and of an applying pass or not."""
+        return (slot.layer == layer) & (slot.apply == apply)
+
+    @property
+    def _alignments(self) -> list[tuple[int, list[int]]]:
+        """Flags of passes, 1 of an applying one, each with the places by which operands of each layer are shifted more than the others."""
+        return [(0, [0] * len(self.spec.network.layers)), (1, alignment(self.spec))]
 
     def _places(self, name: str) -> dict[int, list[tuple[int, int]]]:
         """Places by which operands of a kind are shifted left, each with the layers and the flags of applying passes for which it is so."""
@@ -212,8 +230,8 @@ class SeriesOperands(wiring.Component):
             }
             of_layer = layer != 0, spec.operand_formats(layer)[0][1].fraction_bits
             exists, fraction = forms.get(name, of_layer)
-            for apply, more in ((0, 0), (1, alignment(spec)[layer])) if exists else ():
-                found.setdefault(spec.operand_format(layer).fraction_bits - fraction + more, []).append((layer, apply))
+            for apply, more in self._alignments if exists else ():
+                found.setdefault(spec.operand_format(layer).fraction_bits - fraction + more[layer], []).append((layer, apply))
         return found
 
     def _target(self, m, targets, buffer):

@@ -22,7 +22,7 @@ def sums(spec: DesignSpec) -> bool:
 
 
 def _words(spec: DesignSpec) -> int:
-    return 2 * spec.network.sizes[spec.network.framed]
+    return (1 + spec.node) * spec.network.sizes[spec.network.framed]
 
 
 def sums_range(spec: DesignSpec) -> range:
@@ -31,7 +31,7 @@ def sums_range(spec: DesignSpec) -> range:
 
 
 def sums_memory_bits(spec: DesignSpec) -> int:
-    """Return the number of bits in the memory of sums: a word for each neuron of the layer, in the unperturbed pass and in a probe."""
+    """Return the number of bits in the memory of sums: a word for each neuron of the layer, in node perturbation one more for a probe."""
     return max(2, _words(spec)) * spec.passed_format(spec.network.framed - 1).width if sums(spec) else 0
 
 
@@ -47,7 +47,8 @@ class ReadoutSums(wiring.Component):
     total : Out
         Raw sum of the outputs of the neuron so far, one cycle after its output.
     address, data : In, Out
-        Number of a neuron within the layer, counted on in the probes behind those of the unperturbed pass; and its sum one cycle later.
+        Number of a neuron within the layer, counted on in the probes of node perturbation behind those of the unperturbed pass; and its
+        sum one cycle later.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -75,7 +76,7 @@ class ReadoutSums(wiring.Component):
         read, write = store.read_port(), store.write_port()
 
         def place(neuron):
-            return neuron.index - first + Mux(is_unperturbed(neuron.bank), 0, size)
+            return neuron.index - first + (Mux(is_unperturbed(neuron.bank), 0, size) if spec.node else 0)
 
         # The sequencer waits for the last sum of a frame before the layer behind reads one.
         m.d.comb += [read.addr.eq(Mux(self.coming.valid & (self.coming.layer == number), place(self.coming), self.address))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED
 from rtl_gen.series.frames import FrameCount, frame_layout, length_shape
-from rtl_gen.series.layouts import in_tail
+from rtl_gen.series.layouts import in_tail, slot_layout
 from rtl_gen.series.readout import sums
 from rtl_gen.slot import by_layer
 
@@ -82,11 +84,15 @@ class SeriesSequencer(wiring.Component):
 
     def _waits(self, layer: int) -> int:
         """Cycles without slots behind a layer in a forward pass. Behind the last layer of a frame, its neurons leave before those of the
-        first layer come."""
+        first layer come.
+
+        Sums of outputs are read and summed by one port. A neuron's is read three cycles before it is written, when the next layer could
+        read the first one; so the neurons of the last group beyond the third one come before that layer reads.
+        """
         placed, framed = self._placed, self.spec.network.framed
         if layer != framed - 1:
             return self.bubble(layer) if layer < len(placed) - 1 else 0
-        read = self.depth if sums(self.spec) and framed < len(placed) else self.bubble(layer)  # sums are read and summed by one port
+        read = self.depth + max(0, placed[layer].last_lanes - 3) if sums(self.spec) and framed < len(placed) else self.bubble(layer)
         return max(read, placed[layer].last_lanes - placed[0].group_words)
 
     def _forward(self, layer: int) -> tuple[int, int]:
@@ -189,6 +195,16 @@ class SeriesSequencer(wiring.Component):
         with m.If(again):
             m.d.sync += [group.eq(group), layer.eq(layer)]
 
+    qualified: ClassVar[tuple[str, ...]] = ("real", "first", "last", "begin")
+    """Flags of a slot that are 0 in a cycle without one."""
+
+    def _of_kind(self, counted, kind, k, layer, frame):
+        """Statements that give a slot what the kind of its pass says."""
+        return [
+            *(counted.apply.eq(kind["apply"]), counted.minus.eq(kind["minus"])),
+            counted.bank.eq(Mux(kind["probe"], 0, UNPERTURBED)),
+        ]
+
     def _count(self, m, running, last_cycle, k, group, layer, tail, frame, kind):
         """Compare the count with what the slot of a cycle depends on, and qualify the result."""
         counted, within = Signal.like(self.slot, name="counted"), Signal()
@@ -208,10 +224,9 @@ class SeriesSequencer(wiring.Component):
             *(counted[name].eq(value) for name, value in {"recurrent": recurrent, "layer": layer, "real": ~waits}.items()),
             counted.begin.eq(starts & (group == 0) & (layer == 0)),
             *(counted.initial.eq(frame.first), counted.final.eq(frame.last)),
-            *(counted.apply.eq(kind["apply"]), counted.minus.eq(kind["minus"])),
-            counted.bank.eq(Mux(kind["probe"], 0, UNPERTURBED)),
+            *self._of_kind(counted, kind, k, layer, frame),
         ]
         m.d.comb += self.ahead.eq(counted)
-        for name in ("real", "first", "last", "begin"):
+        for name in self.qualified:
             m.d.comb += self.ahead[name].eq(counted[name] & within)
         m.d.sync += self.slot.eq(self.ahead)

@@ -18,38 +18,44 @@ def layer(n_in: int, n_out: int, name: str = "dense", leak: int = 0) -> SimpleNa
     return SimpleNamespace(n_in=n_in, n_out=n_out, kind=SimpleNamespace(name=name, leak=leak))
 
 
-def oracle(layers: list[SimpleNamespace], theta: list[Fraction], **given: object) -> SeriesOracle:
-    """An oracle of exact formats, of Δ = η = 1/4, hence e = 0, whose presentations have ``probes`` probes; identity everywhere."""
+def spec_of(layers: list[SimpleNamespace], kind: str = "node", lanes: int = 1, **given: object) -> SimpleNamespace:
+    """A design of exact formats, of Δ = η = 1/4, hence e = 0, with τ_x = τ_θ = ``probes``; identity everywhere."""
     sizes = (layers[0].n_in, *(each.n_out for each in layers))
     probes = given.pop("probes", 1)
-    keys = {"frames": 1, "held": False, "readout": "last", "hold": None, "code": "sequential", "state": WIDE, "seed": 3} | given
+    keys = {"frames": 1, "held": False, "readout": "last", "hold": None, "code": "sequential", "state": WIDE} | given
+    keys = {"period": 1, "difference": "one-sided"} | keys
     identity = SimpleNamespace(value="identity")
     cast = Cast(Rounding.HALF_EVEN, Overflow.SATURATE)
     formats = {"input": WIDE, "weight": WIDE, "activation": WIDE, "state": keys["state"], "gradient": WIDE, "cost_change": None}
     casts = {f"{name}_cast": cast for name in ("activation", "state", "gradient", "weight", "cost_change")}
     network = {name: keys[name] for name in ("frames", "held", "readout")}
-    spec = SimpleNamespace(
+    return SimpleNamespace(
         network=SimpleNamespace(sizes=sizes, layers=layers, kinds=(), hidden=identity, output=identity, **network),
         formats=SimpleNamespace(**formats, **casts),
         perturbation=SimpleNamespace(
             parts=(),
-            kind=SimpleNamespace(value="node"),
+            kind=SimpleNamespace(value=kind),
             code=SimpleNamespace(name=keys["code"]),
             amplitude_log2=-2,
             hold=keys["hold"],
         ),
         schedule=SimpleNamespace(
-            difference=SimpleNamespace(value="one-sided"),
-            perturbation_period=1,
+            difference=SimpleNamespace(value=keys["difference"]),
+            perturbation_period=keys["period"],
             sample_period=probes,
             update_period=probes,
             learning_rate=((0, -2),),
         ),
         optimizer=SimpleNamespace(name="sgd"),
-        hardware=SimpleNamespace(gradient_memory=None),
+        hardware=SimpleNamespace(gradient_memory=None, lanes=lanes, signature=False),
         gradient_format=WIDE,
     )
-    return SeriesOracle(spec, [int(value * UNIT) for value in theta], keys["seed"], error=WIDE, error_cast=cast)
+
+
+def oracle(layers: list[SimpleNamespace], theta: list[Fraction], **given: object) -> SeriesOracle:
+    """An oracle of such a design, of node perturbation."""
+    cast = Cast(Rounding.HALF_EVEN, Overflow.SATURATE)
+    return SeriesOracle(spec_of(layers, **given), [int(value * UNIT) for value in theta], 3, error=WIDE, error_cast=cast)
 
 
 def raw(*values: float) -> list[int]:

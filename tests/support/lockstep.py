@@ -514,7 +514,7 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
     for column, name in enumerate(COUNTERS):
         if name.startswith("saturated_") and name not in shown_kinds:
             continue
-        if spec.node and name in ("saturated_activation", "saturated_state"):  # which the neurons show
+        if (spec.node or spec.series) and name in ("saturated_activation", "saturated_state"):  # which the neurons show
             continue
         at_step = name in shown_at_steps
         found["step" if at_step else "learned"][name] = rows([each["counter"][column] for each in (every if at_step else ended)], 1)

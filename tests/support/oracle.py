@@ -160,7 +160,7 @@ class Oracle:
         if spec.perturbation.kind.value != "weight":
             raise ValueError("The oracle perturbs weights, not nodes")
         f, self.spec = spec.formats, spec
-        self.sizes, self.inputs = spec.network.sizes, neuron_inputs(spec)
+        self.sizes, self.inputs = spec.network.sizes, self.inputs_of(spec)
         self.lanes = spec.hardware.lanes
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
@@ -173,8 +173,7 @@ class Oracle:
         if spec.optimizer.name == "shift-adam":
             self.g_format = f.gradient or Fixed(True, 1, 15)
             self.adam = AdamOracle(spec.optimizer, self.g_format, f.weight)
-            power = 1 + math.floor(Fraction(3, 10) * max(self.sizes[:-1]))
-            self.scale = scale_of(self.g_format, (power, True), (spec.schedule.update_period, True))
+            self.scale = scale_of(self.g_format, *self.scale_counts())
         if self.rule is not None:
             whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
@@ -205,7 +204,7 @@ class Oracle:
         self.m, self.v = (dict.fromkeys(self.keys, Fraction(0)) for _ in range(2))
         self.n = self.u = 0
         self.loaded = True
-        self.held: tuple | None = None
+        self.baseline: tuple | None = None
         self.signature = [0, 0]
         self.count = dict.fromkeys(
             [
@@ -222,10 +221,19 @@ class Oracle:
                     "update",
                     "weight",
                 ),
-                "square",
+                *("square", "state"),
             ],
             0,
         )
+
+    def inputs_of(self, spec: DesignSpec) -> dict[tuple[int, int], list[int]]:
+        """The inputs of each neuron (layer, neuron), in the order of its weights."""
+        return neuron_inputs(spec)
+
+    def scale_counts(self) -> list[tuple[int, bool]]:
+        """What the scale of G with Adam by shifts counts, and whether by its root."""
+        power = 1 + math.floor(Fraction(3, 10) * max(self.sizes[:-1]))
+        return [(power, True), (self.spec.schedule.update_period, True)]
 
     def _begin_streams(self, seed: int) -> None:
         """Streams of the signs and of the rounding words, and the bits that the casts of an update drop."""
@@ -284,11 +292,27 @@ class Oracle:
             x = [y[layer, o] for o in range(self.sizes[layer + 1])]
         return z, y, sum(((a - b) ** 2 for a, b in zip(x, target, strict=True)), Fraction(0))
 
+    def take(self, x: list[int], target: list[int]) -> tuple[list[Fraction], list[Fraction]]:
+        """A raw sample in real numbers."""
+        f = self.spec.formats
+        real_x = [value / Fraction(2) ** f.input.fraction_bits for value in x]
+        return real_x, [value / Fraction(2) ** f.activation.fraction_bits for value in target]
+
+    def outputs_of(self, found: tuple) -> list[Fraction]:
+        """Outputs of the network in a pass."""
+        return [found[1][len(self.sizes) - 2, o] for o in range(self.sizes[-1])]
+
+    @staticmethod
+    def is_correct(out: list[Fraction], target: list[Fraction]) -> bool:
+        """Whether the answer is that of the target: the largest output, the first of equals; or y ≥ ½ if there is one."""
+        if len(out) == 1:
+            return (out[0] >= HALF) == (target[0] >= HALF)
+        return out.index(max(out)) == target.index(max(target))
+
     def passes(self, x: list[int], target: list[int], signs: dict) -> tuple[list[int], tuple, tuple, Fraction]:
         """The numbers of the passes that the core runs in this step, what both passes find, and the change of the cost between them."""
         f, schedule, n = self.spec.formats, self.spec.schedule, self.n
-        real_x = [value / Fraction(2) ** f.input.fraction_bits for value in x]
-        real_t = [value / Fraction(2) ** f.activation.fraction_bits for value in target]
+        real_x, real_t = self.take(x, target)
         fresh = self.loaded or n % schedule.sample_period == 0
         run = [0, 1]
         if self.two_sided:
@@ -296,15 +320,13 @@ class Oracle:
             change = first[2] - second[2]
         else:
             if fresh or n % schedule.update_period == 0:
-                self.held = self.run_pass(real_x, real_t, signs, 0)
+                self.baseline = self.run_pass(real_x, real_t, signs, 0)
             else:
                 run = [1]
-            first, second = self.held, self.run_pass(real_x, real_t, signs, +1)
+            first, second = self.baseline, self.run_pass(real_x, real_t, signs, +1)
             change = second[2] - first[2]
         if fresh:
-            out = [first[1][len(self.sizes) - 2, o] for o in range(self.sizes[-1])]
-            right = (out[0] >= HALF) == (real_t[0] >= HALF) if len(out) == 1 else out.index(max(out)) == real_t.index(max(real_t))
-            self.count["correct"] += right
+            self.count["correct"] += self.is_correct(self.outputs_of(first), real_t)
         if f.cost_change:
             change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
             self.count["cost_change"] += outside
@@ -384,11 +406,10 @@ class Oracle:
         self.n, self.u, self.loaded = n + 1, self.u + updating, False
         if spec.hardware.signature:
             self.keep_signatures([(number, (first, second)[number]) for number in run], change, broadcast, signs, correlated)
-        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight", "square")
+        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight", "square", "state")
         return {
             "signature": [Fraction(each) for each in self.signature],
-            "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
-            "activation": [done[1][key] for done in (first, second) for key in self.neurons],
+            **self.shown(first, second),
             "cost": [first[2], second[2]],
             "cost_change": [change],
             "broadcast": broadcast,
@@ -397,8 +418,14 @@ class Oracle:
             "momentum": [self.m[key] for key in self.keys],
             "square": [self.v[key] for key in self.keys],
             "parameter": [self.theta[key] for key in self.keys],
-            # The last counter is that of states, which this machine does not have.
-            "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds), 0],
+            "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
+        }
+
+    def shown(self, first: tuple, second: tuple) -> dict[str, list[Fraction]]:
+        """What both passes show of the neurons."""
+        return {
+            name: [done[column][key] for done in (first, second) for key in self.neurons]
+            for name, column in (("preactivation", 0), ("activation", 1))
         }
 
     def keep_signatures(

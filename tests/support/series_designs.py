@@ -22,7 +22,9 @@ def _kind(rng: random.Random) -> LayerKind:
     return rng.choice((DENSE, Leaky(rng.choice((0, 0, 1, 2, 3))), Leaky(1), Lif(rng.choice((0, 1, 2, 5))), Lif(3)))
 
 
-def random_series(rng: random.Random, *, max_frames: int = 6, max_size: int = 5, max_layers: int = 4, **choices: object) -> DesignSpec:
+def random_series(
+    rng: random.Random, *, max_frames: int = 6, max_size: int = 5, max_layers: int = 4, kind: Kind = Kind.NODE, **choices: object
+) -> DesignSpec:
     """A random design whose network has state, that passes every check.
 
     Parameters
@@ -33,11 +35,13 @@ def random_series(rng: random.Random, *, max_frames: int = 6, max_size: int = 5,
         Upper limit of T, inclusive.
     max_size, max_layers
         Limits of :func:`~tests.support.designs.random_design`.
+    kind : Kind
+        Kind of perturbation; that of weights has no hold.
     choices
         Further arguments of that function.
     """
     while True:
-        base = random_design(rng, kinds=[Kind.NODE], max_size=max_size, max_layers=max_layers, **choices)
+        base = random_design(rng, kinds=[kind], max_size=max_size, max_layers=max_layers, **choices)
         kinds = [_kind(rng) for _ in base.network.layers]
         if not any(kind.stateful for kind in kinds):
             kinds[rng.randrange(len(kinds))] = rng.choice((Leaky(1), Lif(2)))
@@ -48,7 +52,7 @@ def random_series(rng: random.Random, *, max_frames: int = 6, max_size: int = 5,
             state = Fixed(True, rng.randint(2, 5), rng.choice((0, 2, 6, 10)))
             cast = replace(formats.state_cast, rounding=rng.choice(EXACT), overflow=rng.choice(tuple(Overflow)))
             formats = replace(formats, state=state, state_cast=cast)
-        hold = rng.choice((None, None, rng.randint(1, frames)))
+        hold = rng.choice((None, None, rng.randint(1, frames))) if kind is Kind.NODE else None
         segments = None
         if hold is not None and rng.random() < 0.3:  # a core that was built for a shorter hold
             segments = rng.randint(-(-frames // hold), frames)

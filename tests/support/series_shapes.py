@@ -64,6 +64,7 @@ SERIES_SHAPES = {
     "long-tail": series_design((2, 2, 3, 2), (Leaky(1), DENSE, DENSE), 2, readout=Readout.SUM, hidden=Activation.LEAKY_RELU),
     "held-signs": series_design((1, 2, 2), (Lif(1), DENSE), 5, hold=3, periods=(2, 6, 3), code=WalshCode()),
     "stochastic": series_design(periods=(1, 3, 6), code=WalshGrayCode(), weight_cast=Cast(Rounding.STOCHASTIC), lanes=3),
+    "sums-leave": series_design((2, 2, 6, 2), (DENSE, Leaky(1), DENSE), 3, lanes=6, readout=Readout.SUM),
     "pipelined": series_design((2, 10, 2), (Leaky(1), DENSE), 2, lanes=9, readout=Readout.SUM, periods=(1, 2, 2)),
     "leaves-late": series_design((1, 2, 20), (Lif(1), Lif(1)), 3, lanes=20, readout=Readout.SUM, periods=(1, 2, 2)),
     "wrapping": series_design(
@@ -86,5 +87,5 @@ SERIES_SHAPES = {
 }
 """Designs by name."""
 
-QUICK_SHAPES = ("leaky", "two-lif", "no-tail", "held-signs", "by-group")
+QUICK_SHAPES = ("leaky", "sums-leave", "two-lif", "no-tail", "held-signs", "by-group")
 """Names of those that the ordinary tests run."""

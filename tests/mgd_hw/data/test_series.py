@@ -77,6 +77,28 @@ def test_rows_of_a_table_are_frames(tmp_path: Path) -> None:
     assert data.train.labels.tolist() == [0, 1, 0]
 
 
+def test_what_lies_behind_the_end_of_a_series_is_no_input(tmp_path: Path) -> None:
+    """Of inputs from 5 to 8, the summary shows no 0; and of two judged frames, the second one alone lies outside the range of training."""
+    write(tmp_path, HEADER + "5,6,7:5,7,8:left\n6,5:6,5:right\n", HEADER + "7:8:right\n6:9:left\n")
+    summary = read(tmp_path, TS).summary
+    assert summary.input_range == (5, 9)
+    assert [warning for warning in summary.warnings if "range of training" in warning] == [
+        "1 of 4 inputs of the judged samples lies outside the range of training, and is cut off there."
+    ]
+
+
+def test_inputs_that_tell_nothing_of_a_series(tmp_path: Path) -> None:
+    """One that counts the frames of every series, one that is constant, and one that is neither; of a file without names, by number."""
+    rows = [(name, time, a, 7) for name, values in {"x": (0, 2), "y": (4,), "z": (1, 1, 1)}.items() for time, a in enumerate(values, 3)]
+    table = TABLE.replace("[2, {", "[3, {")
+    (tmp_path / "d.csv").write_text("id,time,a,b,class\n" + "".join(f"{n},{t},{a},{b},{'q' if n == 'y' else 'p'}\n" for n, t, a, b in rows))
+    counts, constant = read(tmp_path, table).summary.warnings
+    assert counts == 'Input "time" counts the frames: it rises alike in every training series, and tells their lengths alone.'
+    assert constant == 'Input "b": the same in every frame of every training series, so nothing can be learned from it.'
+    write(tmp_path, HEADER + "1,2,3:0,0,10:left\n1,2:10,5:right\n", HEADER + "3:7:right\n1,2:3,4:left\n")
+    assert read(tmp_path, TS).summary.warnings[0].startswith("Input number 0 counts the frames: ")
+
+
 def test_digits_row_by_row_and_held(tmp_path: Path) -> None:
     rows = read(tmp_path, '[network]\nlayers = [8, {neurons = 3, kind = "leaky", leak = 1}, 10]\n[data]\ntask = "digits"\n')
     held = read(tmp_path, '[network]\nlayers = [64, {neurons = 3, kind = "lif", leak = 1}, 10]\n[data]\ntask = "digits"\n')

@@ -379,3 +379,25 @@ def test_networks_with_state() -> None:
     # 2·(0.3·4·16² + 1)·(14 + 14) = 17,259, and 2¹⁴ < 17,259 ≤ 2¹⁵; and 16 frames of an error
     assert (spiking.schedule.sample_period, spiking.schedule.learning_rate) == (14, ((0, -19),))
     assert parse(SPIKING + "network.held = false\nnetwork.frames = 1\n", "x.toml").spec.perturbation.hold == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "rate", "steps"),
+    [
+        # P = 102, T = 8 and relu: 4·(0.3·12 + 1)·(102/8·8 + 1) = 1,895, and 2¹⁰ < 1,895 ≤ 2¹¹
+        ("", -11, 50_000),
+        ('network.hidden = "tanh"', -10, 50_000),
+        ("schedule.update_period = 40", -12, 200_000),  # 4·4.6·142 = 2,613; 10·102·40·8 = 326,400
+        ('perturbation.code = "sequential"', -7, 50_000),  # one input at a time: 8·2·8 = 128
+        ('perturbation.code = "sequential"\nnetwork.hidden = "tanh"', -6, 50_000),
+    ],
+)
+def test_perturbed_weights_with_state(more: str, rate: int, steps: int) -> None:
+    """Codes, periods and rounding as without state; up to eight frames count in the rate, and a run is longer."""
+    design = parse(SERIES + f'perturbation.kind = "weight"\n{more}\n', "x.toml")
+    spec = design.spec
+    assert spec.schedule.learning_rate == ((0, rate),) and design.compare.steps == steps
+    assert spec.perturbation.hold is None and spec.schedule.sample_period == 1
+    assert spec.code == LfsrCode() or "sequential" in more
+    assert spec.formats.gradient_cast.rounding is Rounding.FLOOR
+    assert spec.gradient_memory == (spec.schedule.update_period > 1)

@@ -379,6 +379,15 @@ def test_the_advice_counts_bits() -> None:
     assert "or 3 bits less in" in advice(parse(text.format([64, 32, 10]), "a.toml").spec)[0]
 
 
+def test_the_advice_counts_the_inputs_that_a_sparse_layer_reads() -> None:
+    """Four blocks of eight neurons with one input each read four inputs; one block for each neuron reads them all."""
+    text = '[network]\nlayers = [64, {{neurons = 32, kind = "sparse", fan_in = {}}}, 10]\n[formats]\nweight = "SQ4.9"\n'
+    (found,) = advice(parse(text.format(1), "a.toml").spec)
+    assert found.startswith("Layer 1 is sparse, and reads 4 of its 64 inputs, since it has 4 lists of 1. ")
+    assert not advice(parse(text.format(16), "a.toml").spec)
+    assert not advice(parse(text.format("2, block = 1"), "a.toml").spec)
+
+
 def test_targets_of_bipolar_outputs_are_bipolar() -> None:
     text = f'{XOR}[network]\noutput = "tanh"\n'
     assert parse(text, "a.toml").data.target_values == (-1.0, 1.0)

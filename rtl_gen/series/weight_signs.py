@@ -1,0 +1,42 @@
+"""Sources of the signs of weight perturbation in a network with state, whose sign vector begins again in every frame."""
+
+from __future__ import annotations
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from rtl_gen.perturbation import CountedSigns, RandomSigns, source_class
+
+__all__ = ["FramedRandomSigns", "sign_source"]
+
+
+class FramedRandomSigns(RandomSigns):
+    """Random signs whose vector begins again in every frame of every perturbed pass of a step, and goes on in the tail.
+
+    So when a pass has ended, the state is that of the next vector, whatever the number of frames.
+    """
+
+    @property
+    def holds(self) -> bool:
+        """See :class:`~rtl_gen.perturbation.RandomSigns`: every step draws its vector more than once."""
+        return True
+
+    def begin_vector(self, m, fresh, drawing):
+        """See :class:`~rtl_gen.perturbation.RandomSigns`: a vector that has begun is not a new one."""
+        with m.If(drawing.slot.begin & drawing.signs):
+            m.d.sync += fresh.eq(0)
+
+
+def sign_source(spec: DesignSpec) -> RandomSigns | CountedSigns:
+    """Return the source of signs for the code of a design.
+
+    Raises
+    ------
+    TypeError
+        If there is no source of signs for the code.
+    """
+    source = source_class(spec.code)
+    if source is RandomSigns:  # exactly: a class derived from it computes other signs
+        return FramedRandomSigns(spec)
+    if issubclass(source, CountedSigns):
+        return source(spec)
+    raise unknown("Code", spec.code, "rtl_gen.series.weight_signs.sign_source")
