@@ -214,20 +214,21 @@ def diagnose(
     Raises
     ------
     Refusal
-        If the network has stochastic neurons, the samples cannot be loaded, the process of a network outside does not answer, or the
-        directory cannot be written to.
+        If a network with stochastic neurons has no fixed model, the samples cannot be loaded, the process of a network outside does not
+        answer, or the directory cannot be written to.
     """
     found = read_any(design)
     if isinstance(found, ExternalDesign):
         return diagnose_learner(found, out=out, progress=progress)
     design = read(found)
-    if design.spec.network.random:
+    by_runs = not design.float_only.requests and (design.spec.series or design.spec.network.random)
+    if design.spec.network.random and not by_runs:
         reason = "what is diagnosed is the change of C by Δ, and stochastic neurons learn from draws of their outputs instead"
         remedy = "'mgd-hw compare' tells how well its gradient agrees with the true one, and how often values saturate."
         raise Refusal(reason, remedy, file=design.path, key="network.layers")
     directory = results_directory(out, design.name)
     data = load_design(design, progress=progress)
-    if design.spec.series and not design.float_only.requests:
+    if by_runs:
         result: Diagnosis | SeriesDiagnosis = diagnose_series(design, data, progress or NullProgress())
     else:
         result = diagnosis_of(design, data, progress)

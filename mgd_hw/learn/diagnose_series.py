@@ -1,4 +1,7 @@
-"""Diagnosis of a network with state: what its probes measure, which neurons take no part, and whether its learning rate is too large."""
+"""Diagnosis by runs, of a network with state or with stochastic neurons.
+
+It tells what the probes measure, which neurons take no part, and whether the learning rate is too large.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _FORMATS = {"momentum": "optimizer.format", "update": "formats.weight"}
 
 @dataclass(frozen=True)
 class SeriesDiagnosis(Result):
-    """What the fixed model of a network with state measures at its initial parameters, and what prevents it from learning.
+    """What the fixed model of a network with state or with stochastic neurons measures at first, and what prevents it from learning.
 
     Attributes
     ----------
@@ -140,7 +143,7 @@ def silent_outputs(spec: DesignSpec, answers: np.ndarray) -> list[int]:
 
 
 def diagnose_series(design: Design, data: Data, progress: Progress) -> SeriesDiagnosis:
-    """Measure a design whose network has state on these samples, and return the measurements with the findings."""
+    """Measure a design whose network has state, or stochastic neurons, on these samples, and return the measurements with the findings."""
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
@@ -201,6 +204,8 @@ def _spikes(spec: DesignSpec, raw: np.ndarray, data: Data) -> tuple[dict[str, fl
     """Return the mean number of spikes of a neuron in a frame, and the share of silent neurons, of each spiking layer."""
     from python_ref.fixed.series import unroll
 
+    if not any(isinstance(kind, Lif) for kind in spec.network.kinds):
+        return {}, {}
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     inputs, targets = quantise(spec, samples)
     rates, silent, frames = {}, {}, sum(spec.unrolled.length_of(words) for words in inputs)
