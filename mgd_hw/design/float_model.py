@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from python_ref.floating.passes import Measurable
     from python_ref.floating.series import Series
 
-__all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
+__all__ = ["analog_learner", "has_fast_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
 
 
 def network(design: Design) -> Sequential | Series | Attention:
@@ -216,3 +216,11 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 def has_slopes(design: Design) -> bool:
     """Return whether every activation of the network has a derivative, which back-propagation requires."""
     return design.float_only.external is None and network(design).differentiable
+
+
+def has_fast_learner(design: Design) -> bool:
+    """Return whether the compiled loops, or the learner of whole presentations, train the float model of a design."""
+    from python_ref.floating import online
+
+    spec = design.spec
+    return not design.float_only.requests and (online.supports(spec) or (spec.node and online.has_rule(spec.optimizer)))

@@ -4,7 +4,8 @@ Everything is measured at the initial parameters, on some of the training sample
 
 - C̃ is below the noise, or below the last place of a format: the amplitude is too small, or the integration time too short;
 - C̃ is mostly curvature: the amplitude is too large;
-- updates raise the cost by curvature more than they lower it by slope: the learning rate is too large;
+- updates raise the cost by curvature more than they lower it by slope, and a run at a quarter of the rate ends lower: the learning rate
+  is too large;
 - all updates of a run together hardly lower the cost: the learning rate is too small;
 - values saturate, or updates round to nothing: a format is too narrow.
 """
@@ -34,6 +35,7 @@ from mgd_hw.learn.diagnose_series import SeriesDiagnosis, diagnose_series
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
+from mgd_hw.learn.rates import is_worse, run_costs, shown
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.error import Refusal
@@ -103,6 +105,9 @@ class Diagnosis(Result):
         Root mean square of the even part of C̃, divided by that of the odd part.
     gain, loss : float
         Mean decrease of the mean cost by the slope of an update, and mean increase by its curvature and noise.
+    run_costs : dict of int to float
+        Mean cost of training samples at the end of short runs of the float model, by log₂ of their learning rates; empty unless the loss
+        exceeds the gain.
     saturations : dict of str to float
         Share of casts that saturated, by kind; empty without a fixed model.
     changed : float
@@ -128,6 +133,7 @@ class Diagnosis(Result):
     curvature: float
     gain: float
     loss: float
+    run_costs: dict[int, float]
     saturations: dict[str, float]
     changed: float
     kind: Kind = field(repr=False)
@@ -167,6 +173,7 @@ class Diagnosis(Result):
             ("C̃: curvature over slope", style.number(self.curvature)),
             ("an update: gain by slope, loss by curvature and noise", f"{style.number(self.gain)}, {style.number(self.loss)}"),
             ("parameters changed per write", style.percent(self.changed)),
+            *((f"mean cost at the end of a short run at 2^{log2}", style.number(cost)) for log2, cost in self.run_costs.items()),
         )
         for row in rows:
             table.add_row(*row)
@@ -207,20 +214,21 @@ def diagnose(
     Raises
     ------
     Refusal
-        If the network has stochastic neurons, the samples cannot be loaded, the process of a network outside does not answer, or the
-        directory cannot be written to.
+        If a network with stochastic neurons has no fixed model, the samples cannot be loaded, the process of a network outside does not
+        answer, or the directory cannot be written to.
     """
     found = read_any(design)
     if isinstance(found, ExternalDesign):
         return diagnose_learner(found, out=out, progress=progress)
     design = read(found)
-    if design.spec.network.random:
+    by_runs = not design.float_only.requests and (design.spec.series or design.spec.network.random)
+    if design.spec.network.random and not by_runs:
         reason = "what is diagnosed is the change of C by Δ, and stochastic neurons learn from draws of their outputs instead"
         remedy = "'mgd-hw compare' tells how well its gradient agrees with the true one, and how often values saturate."
         raise Refusal(reason, remedy, file=design.path, key="network.layers")
     directory = results_directory(out, design.name)
     data = load_design(design, progress=progress)
-    if design.spec.series and not design.float_only.requests:
+    if by_runs:
         result: Diagnosis | SeriesDiagnosis = diagnose_series(design, data, progress or NullProgress())
     else:
         result = diagnosis_of(design, data, progress)
@@ -241,6 +249,10 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
         signal, curvature = _odd_and_even(machine, theta, samples)
         progress.status("Trying updates.")
         tried = _try_updates(design, machine, problem, theta, data)
+        costs: dict[int, float] = {}
+        if tried["loss"] > max(tried["gain"], 0.0):
+            progress.status("Comparing rates.")
+            costs = run_costs(design, problem, raw, data, _judged(data), tried["before"])
     noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.float_only.requests else _noise_of_formats(design, raw, samples))
     run = _FixedRun(0, {}, math.nan, {}, "")
     if not design.float_only.requests:
@@ -262,6 +274,7 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
         curvature,
         tried["gain"],
         tried["loss"],
+        costs,
         run.saturations,
         run.changed,
         data.kind,
@@ -329,6 +342,11 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
+def _judged(data: Data) -> Samples:
+    """Return the training samples whose mean cost is measured."""
+    return data.train.take(data.order.indices(0, min(4 * SAMPLES, len(data.train))))
+
+
 def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
     """Compute updates at θ, and measure their effect on the mean cost of the training samples; θ itself does not change.
 
@@ -347,7 +365,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
     count = max(1, -(-taken // machine.sample_period)) * machine.batch
     memory, cosines, gains, losses = machine.optimizer.initial(theta), [], [], []
     order, rate = data.order, machine.optimizer.rate
-    judged = data.train.take(order.indices(0, min(4 * SAMPLES, len(data.train))))
+    judged = _judged(data)
     x_all, t_all = judged.records.astype(np.float64), judged.targets.astype(np.float64)
     before = float(problem.costs(theta, x_all, t_all).mean())
     overall = exact.estimate(theta, x_all, t_all, 0).gradient if exact else None
@@ -455,7 +473,7 @@ def _judge(design: Design, found: Diagnosis, tried: dict[str, float], run: _Fixe
     rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
     errors = _judge_errors(design, run.lost_errors)
     formats = [*errors, *_judge_formats(design, found, zero=bool(errors))]
-    rate_first = bool(errors) or found.loss > max(found.gain, 0.0)
+    rate_first = bool(errors) or _raises(found, tried)
     findings = [*_judge_amplitude(design, found), *(rate + formats if rate_first else formats + rate)]
     if run.failure and not findings:
         message, log2 = f"the fixed model diverged within {found.steps:,} steps: {run.failure}", design.spec.schedule.rate_at(0)
@@ -534,13 +552,23 @@ def _judge_errors(design: Design, lost: float) -> list[Finding]:
     return [Finding("format", "formats.error", message, "Give formats.error more fraction bits, or take a larger learning_rate.")]
 
 
+def _raises(found: Diagnosis, tried: dict[str, float]) -> bool:
+    """Return whether the learning rate is too large: single updates raise the cost, and runs at this rate do not refute it."""
+    if not (found.loss > max(found.gain, 0.0) and found.loss > 1e-12):
+        return False
+    costs, log2 = found.run_costs, max(found.run_costs, default=0)
+    return len(costs) < 2 or costs[log2] >= tried["before"] or is_worse(costs)
+
+
 def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:
     """Return the finding on a learning rate that is too large or too small, if it is either."""
     log2, key = design.spec.schedule.rate_at(0), "schedule.learning_rate"
-    if found.loss > max(found.gain, 0.0) and found.loss > 1e-12:
+    if _raises(found, tried):
         ratio = found.loss / found.gain if found.gain > 0 else math.inf
         down = min(12, max(1, math.ceil(math.log2(ratio)) + 1)) if math.isfinite(ratio) else 6
         trade = f"an update lowers the mean cost by {found.gain:.2g} by slope, and raises it by {found.loss:.2g} by curvature and noise"
+        if is_worse(found.run_costs):
+            down, trade = log2 - min(found.run_costs, key=found.run_costs.__getitem__), f"{trade}; {shown(found.run_costs)}"
         remedy = f"Take learning_rate = {log2 - down}; or a longer update_period, with a lower rate, for fewer and better updates."
         return [Finding("learning rate", key, f"the learning rate 2^{log2} is too large: {trade}", remedy)]
     if tried["reach"] < 0.2 and found.loss < found.gain / 8:

@@ -1,4 +1,7 @@
-"""Diagnosis of a network with state by its fixed model alone: what its probes measure, and which neurons do not take part."""
+"""Diagnosis by runs, of a network with state or with stochastic neurons.
+
+It tells what the probes measure, which neurons take no part, and whether the learning rate is too large.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
 from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import opened, start
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.findings import Finding
 from mgd_hw.learn.judging import judge_fixed
+from mgd_hw.learn.rates import is_worse, run_costs, shown
 from python_ref.datasets import quantise
 from python_ref.fixed.narrowing import narrow
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -31,6 +36,8 @@ __all__ = ["SeriesDiagnosis", "diagnose_series", "silent_advice", "silent_output
 
 SAMPLES = 64
 """Number of training samples whose probes are measured."""
+JUDGED = 512
+"""Largest number of training samples whose mean cost compares learning rates."""
 STEPS = 4_000
 """Least number of steps that the fixed model runs."""
 SILENT = 0.5
@@ -46,7 +53,7 @@ _FORMATS = {"momentum": "optimizer.format", "update": "formats.weight"}
 
 @dataclass(frozen=True)
 class SeriesDiagnosis(Result):
-    """What the fixed model of a network with state measures at its initial parameters, and what prevents it from learning.
+    """What the fixed model of a network with state or with stochastic neurons measures at first, and what prevents it from learning.
 
     Attributes
     ----------
@@ -63,6 +70,8 @@ class SeriesDiagnosis(Result):
         Mean number of spikes of a neuron in a frame, by the name of each spiking layer.
     silent : dict of str to float
         Share of the neurons of each spiking layer that spike in none of the samples.
+    run_costs : dict of int to float
+        Mean cost of training samples at the end of short runs of the float model, by log₂ of their learning rates, from the design's down.
     saturations : dict of str to float
         Share of casts that were out of range in the run, by kind.
     kind : Kind
@@ -83,6 +92,7 @@ class SeriesDiagnosis(Result):
     lost: float
     rates: dict[str, float]
     silent: dict[str, float]
+    run_costs: dict[int, float]
     saturations: dict[str, float]
     kind: Kind = field(repr=False)
     steps: int
@@ -113,6 +123,8 @@ class SeriesDiagnosis(Result):
         for name, rate in self.rates.items():
             table.add_row(f"{name}: spikes of a neuron in a frame", style.number(rate))
             table.add_row(f"{name}: silent neurons", style.percent(self.silent[name]))
+        for log2, cost in self.run_costs.items():
+            table.add_row(f"mean cost at the end of a short run at 2^{log2}", style.number(cost))
         yield table
         values, baseline = self.kind.describe(self.scores)
         yield f"The fixed model after {self.steps:,} steps: {values} ({style.escape(baseline)})"
@@ -133,7 +145,7 @@ def silent_outputs(spec: DesignSpec, answers: np.ndarray) -> list[int]:
 
 
 def diagnose_series(design: Design, data: Data, progress: Progress) -> SeriesDiagnosis:
-    """Measure a design whose network has state on these samples, and return the measurements with the findings."""
+    """Measure a design whose network has state, or stochastic neurons, on these samples, and return the measurements with the findings."""
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
@@ -141,6 +153,8 @@ def diagnose_series(design: Design, data: Data, progress: Progress) -> SeriesDia
     progress.status("Measuring C̃.")
     unmoved, lost = _probes(design, raw, data)
     rates, silent = _spikes(spec, raw, data)
+    progress.status("Comparing rates.")
+    costs = _run_costs(design, raw, data)
     progress.status("Running the fixed model.")
     period = max(spec.schedule.sample_period, spec.schedule.update_period)
     steps = -(-STEPS // period) * period if period <= 20 * STEPS else STEPS
@@ -150,11 +164,12 @@ def diagnose_series(design: Design, data: Data, progress: Progress) -> SeriesDia
     start, final = (judge_fixed(spec, parameters, data) for parameters in (raw, found.state.parameters))
     failed = failure(data, final.cost, start.cost, final.saturated)
     mute = silent_outputs(spec, final.answers)
-    findings = tuple(_findings(design, unmoved, lost, silent, shares, failed, mute))
+    findings = tuple(_findings(design, unmoved, lost, silent, costs, shares, failed, mute))
     quantities = int(spec.unrolled.perturbed(spec.unrolled.frames).sum()) if spec.node else spec.quantities
     scores, perturbations = data.kind.scores(final.answers), _perturbations(spec)
     return SeriesDiagnosis(
-        design.name, data.source, quantities, perturbations, unmoved, lost, rates, silent, shares, data.kind, steps, scores, findings,
+        design.name, data.source, quantities, perturbations, unmoved, lost, rates, silent, costs, shares, data.kind, steps,
+        scores, findings,
     )  # fmt: skip
 
 
@@ -191,10 +206,21 @@ def _probes(design: Design, raw: np.ndarray, data: Data) -> tuple[float, float]:
     return float(np.mean(np.concatenate(changes) == 0)), gone / there if there else 0.0
 
 
+def _run_costs(design: Design, raw: np.ndarray, data: Data) -> dict[int, float]:
+    """Return the mean cost of some training samples at the end of short runs, by log₂ of their rates; see :func:`run_costs`."""
+    judged = data.train.take(data.order.indices(0, min(JUDGED, len(data.train))))
+    with opened(design) as problem:
+        theta = start(design, design.spec.network.initial.seed, raw)
+        before = float(problem.costs(theta, judged.records, judged.targets).mean())
+        return run_costs(design, problem, raw, data, judged, before)
+
+
 def _spikes(spec: DesignSpec, raw: np.ndarray, data: Data) -> tuple[dict[str, float], dict[str, float]]:
     """Return the mean number of spikes of a neuron in a frame, and the share of silent neurons, of each spiking layer."""
     from python_ref.fixed.series import unroll
 
+    if not any(isinstance(kind, Lif) for kind in spec.network.kinds):
+        return {}, {}
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     inputs, targets = quantise(spec, samples)
     rates, silent, frames = {}, {}, sum(spec.unrolled.length_of(words) for words in inputs)
@@ -209,11 +235,21 @@ def _spikes(spec: DesignSpec, raw: np.ndarray, data: Data) -> tuple[dict[str, fl
 
 
 def _findings(
-    design: Design, unmoved: float, lost: float, silent: dict[str, float], shares: dict[str, float], failed: str, mute: list[int]
+    design: Design,
+    unmoved: float,
+    lost: float,
+    silent: dict[str, float],
+    costs: dict[int, float],
+    shares: dict[str, float],
+    failed: str,
+    mute: list[int],
 ) -> Iterator[Finding]:
     """Yield the causes that prevent learning."""
     spec = design.spec
     log2, rate = spec.perturbation.amplitude_log2, spec.schedule.rate_at(0)
+    if is_worse(costs):
+        message, best = f"the learning rate 2^{rate} is too large: {shown(costs)}", min(costs, key=costs.__getitem__)
+        yield Finding("learning rate", "schedule.learning_rate", message, f"Take learning_rate = {best}.")
     if unmoved > UNMOVED:
         message = f"{100 * unmoved:.0f} % of the probes leave the cost as it was: they measure nothing"
         yield Finding("amplitude", "perturbation.amplitude", message, f'Take amplitude = "2^{log2 + 1}", or more.')
@@ -227,7 +263,7 @@ def _findings(
         what, key = ("errors of neurons", "formats.error") if spec.node else ("gradients", "formats.gradient")
         message = f"{100 * lost:.0f} % of the {what} round to zero"
         yield Finding("format", key, message, f"Take a larger learning rate, or more fraction bits in {key}.")
-    if failed:
+    if failed and not is_worse(costs):
         yield Finding("learning rate", "schedule.learning_rate", f"the run failed: {failed}", f"Take learning_rate = {rate - 2}.")
     for kind, share in shares.items():
         if share > SATURATED.get(kind, 1e-3):

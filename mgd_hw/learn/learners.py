@@ -21,7 +21,7 @@ from python_ref.spec.error import unknown
 if TYPE_CHECKING:
     from python_ref.floating.backpropagation import Options
 
-__all__ = ["baseline_options", "reported", "train_backprop", "train_mgd"]
+__all__ = ["Machine", "baseline_options", "fresh_machine", "reported", "train_backprop", "train_mgd"]
 
 JUDGED = 250
 """Largest number of samples in one request for costs to an external forward pass."""
@@ -123,7 +123,7 @@ def train_mgd(
     records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
     every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
     with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is recognised by its cost
-        machine = _machine(design, problem, steps, seed, theta)
+        machine = fresh_machine(design, problem, steps, seed, theta)
         first = _judge(design, problem, theta, data.test.take(np.arange(min(JUDGED, len(data.test)))))[1]
         for done in range(steps):
             if done % period == 0:
@@ -141,7 +141,7 @@ def train_mgd(
     return _finished(design, data, machine.theta, reported(design, first), seed, seconds, counts, curve)
 
 
-class _Machine(Protocol):
+class Machine(Protocol):
     """Interface to a learner that trains one step at a time."""
 
     theta: np.ndarray
@@ -186,7 +186,7 @@ class _Analog:
         self.evaluations, self.writes = self.evaluations + len(x), self.writes + self.theta.size
 
 
-def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> _Machine:
+def fresh_machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> Machine:
     """Return the learner of a design's form, at the parameters ``theta``."""
     match design.float_only.form:
         case "analog":
@@ -194,7 +194,7 @@ def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: 
         case "discrete":
             return _Discrete(design, problem, steps, seed, theta)
         case form:
-            raise unknown("Form", form, "mgd_hw.learn.learners._machine")
+            raise unknown("Form", form, "mgd_hw.learn.learners.fresh_machine")
 
 
 def baseline_options(design: Design) -> Options:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_model import has_slopes
+from mgd_hw.design.float_model import has_fast_learner, has_slopes
 from mgd_hw.learn.diagnose_series import silent_outputs
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
@@ -165,8 +165,6 @@ def trainers_of(
     """
     seed = design.spec.network.initial.seed + number
     own = design.with_seed(seed) if number else design
-    from python_ref.floating import online
-
     found: dict[str, Callable[[FractionCallback], Training]]
     if design.float_only.requests:
         raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
@@ -176,7 +174,7 @@ def trainers_of(
         raw = start_of(own.spec, seed, start)
         task = _Task(design, own.spec, data, seed, number, steps, raw)
         found = {name: partial(train, task) for name, train in _TRAINERS.items()}
-        if not online.supports(own.spec) and (not own.spec.node or not online.has_rule(own.spec.optimizer)):
+        if not has_fast_learner(own):
             found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
         found["backprop"] = partial(train_backprop, own, data, seed, raw)

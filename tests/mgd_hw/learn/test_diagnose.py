@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from mgd_hw.cli import commands
 from mgd_hw.data import load as load_data
-from mgd_hw.design.reader import parse
-from mgd_hw.learn.diagnose import Diagnosis, _FixedRun, _judge, _judge_errors, _lost_errors, diagnosis_of
+from mgd_hw.design.reader import parse, shipped_folder
+from mgd_hw.learn.diagnose import Diagnosis, _FixedRun, _judge, _judge_errors, _lost_errors, _raises, diagnosis_of
 from python_ref.parameters import initial_parameters, quantise_parameters
 from tests.support.marks import slow_unless
 
@@ -136,6 +136,44 @@ def test_what_is_said_to_try_mends_it(name: str) -> None:
         tree = tree | {section: tree.get(section, {}) | {advice[1]: tomllib.loads(f"x = {advice[2]}")["x"]}}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "best"), [(-4, None), (-2, -4)])
+def test_single_updates_that_raise_the_cost_do_not_condemn_a_rate(rate: int, best: int | None) -> None:
+    """The first updates of `digits_sparse` at 2^-4 raise the mean cost, and its runs learn best at that rate; at 2^-2 they learn less."""
+    text = (shipped_folder() / "digits_sparse.toml").read_text()
+    text, count = re.subn(r"(?m)^learning_rate = [^#\n]*", f"learning_rate = {rate} ", text)
+    assert count == 1
+    design = parse(text, "d.toml")
+    result = diagnosis_of(design, load_data(design.data))
+    assert result.loss > result.gain > 0
+    assert all(cost < 0.75 for log2, cost in result.run_costs.items() if log2 >= -4), "less than 10 · 0.09, the best constant answer"
+    if best is None:
+        assert result.good, result.findings
+    else:
+        assert result.findings[0].what == "learning rate"
+        assert result.findings[0].remedy.startswith(f"Take learning_rate = {best};")
+
+
+def test_runs_at_lower_rates_judge_a_rate() -> None:
+    """Only where single updates raise the cost, and not if the run lowers it to what the best run reaches, or nearly so."""
+    design = parse('[data]\ntask = "xor"\n', "a.toml")
+    numbers = dict.fromkeys(("cosine", "signal", "noise", "curvature", "cosine_expected", "changed"), 1.0)
+    more: dict = {"kind": load_data(design.data).kind, "steps": 9, "scores": {}, "findings": (), "saturations": {}}
+    rate = design.spec.schedule.rate_at(0)
+
+    def raises(own: float, lower: float, *, loss: float = 2.0) -> bool:
+        costs = {rate: own, rate - 2: lower}
+        return _raises(Diagnosis("a", "xor", 5, 1, gain=1.0, loss=loss, run_costs=costs, **numbers, **more), {"before": 1.0})
+
+    assert not raises(0.5, 0.46)
+    assert raises(0.5, 0.45), "more than a tenth worse than the best"
+    assert not raises(0.5, 0.45, loss=0.9), "single updates lower the cost"
+    assert raises(1.0, 1.0), "the run did not lower the cost"
+    assert raises(math.inf, math.inf)
+    alone = Diagnosis("a", "xor", 5, 1, gain=1.0, loss=2.0, run_costs={rate: 0.1}, **numbers, **more)
+    assert _raises(alone, {"before": 1.0}), "there is no run to compare with"
+
+
 def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:
     """Of a linear network with squared error: C̃ = 2·e·sΔ + Δ² in every output, so that the even part over the odd is known."""
     tree = changed(network={"layers": [64, 1]}, data={"task": "npz", "path": "x.npz"}, perturbation={"amplitude": "2^-4"})
@@ -200,7 +238,7 @@ def test_a_machine_whose_losses_are_all_zero() -> None:
     zeros = dict.fromkeys(("cosine", "signal", "noise", "curvature", "gain", "loss", "changed"), 0.0)
     numbers = {**zeros, "cosine_expected": 1.0, "changed": 1.0, "signal": 0.1}
     kind = load_data(design.data).kind
-    still = Diagnosis("a", "xor", 5, 1, saturations={}, kind=kind, steps=9, scores={}, findings=(), **numbers)
+    still = Diagnosis("a", "xor", 5, 1, run_costs={}, saturations={}, kind=kind, steps=9, scores={}, findings=(), **numbers)
     nothing, run = {"reach": 0.0, "before": 0.0}, _FixedRun(9, {}, 1.0, {}, "")
     assert not _judge(design, still, nothing, run), "nothing is gained nor lost: that says nothing of the rate"
     assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}, run), "there was nothing to gain"

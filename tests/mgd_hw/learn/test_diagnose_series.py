@@ -37,6 +37,20 @@ scheme = "glorot"
 scale = {scale}
 """
 
+MEMORY = """
+[network]
+layers = [2, {{neurons = 6, kind = "leaky", leak = 1}}, 1]
+frames = 2
+[perturbation]
+code = "sequential"
+[data]
+task = "temporal-xor"
+[schedule]
+learning_rate = {rate}
+[compare]
+steps = 12_000
+"""
+
 
 def test_errors_that_round_to_zero_are_counted_where_presentations_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step, though the run records its steps in blocks that begin in the middle of a presentation."""
@@ -82,6 +96,22 @@ def test_outputs_that_never_spike_are_told() -> None:
     named = {finding.key: finding for finding in found.findings}
     assert (named["network.layers"].message, named["network.layers"].remedy) == silent_advice([0, 1])
     assert "layer 2" in named["network.scale"].message or "layer 1" in named["network.scale"].message
+
+
+@pytest.mark.parametrize(("rate", "named"), [(-6, False), (-1, True)])
+def test_a_rate_that_learns_less_than_a_lower_one_is_named(rate: int, named: bool) -> None:
+    """By a run at a quarter of it, and the remedy is the best rate of those that were tried."""
+    design = parse(MEMORY.format(rate=rate), "a.toml")
+    found = diagnose_series(design, load_design(design), NullProgress())
+    costs = found.run_costs
+    assert max(costs) == rate and len(costs) > 1
+    told = [finding for finding in found.findings if finding.what == "learning rate"]
+    assert bool(told) == named, found.findings
+    if named:
+        best = min(costs, key=lambda log2: costs[log2])
+        assert costs[rate] > 1.1 * costs[best]
+        assert found.findings[0] == told[0], "the cause comes before its effects"
+        assert told[0].remedy == f"Take learning_rate = {best}." and f"2^{rate} is too large" in told[0].message
 
 
 def test_outputs_that_spike_are_not_told_of() -> None:
