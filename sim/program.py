@@ -28,6 +28,11 @@ class Op(enum.IntEnum):
     READ = 1
     WAIT = 2
     """Wait until the core is idle, but at least four cycles, since ``busy`` rises some cycles after a command."""
+    RESET = 3
+    """Reset the core for ``address`` cycles; the sample stream goes on at place ``data`` of the order, and the output says so. Only
+    CXXRTL executes this operation and the next one, for tests."""
+    PRESET = 4
+    """Write ``data`` to row ``address`` of the memory that the file of ports names."""
 
 
 @dataclass(frozen=True, eq=False)
