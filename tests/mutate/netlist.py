@@ -19,7 +19,7 @@ SELECT = "mutation"
 SELECT_BITS = 16
 
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
-_UNUSABLE = re.compile(r"\$meminit|-port \w*CLK ")
+_UNUSABLE = re.compile(r"\$meminit|\$auto\$mem\.cc:|-port \w*CLK ")
 """Mutations that are left out: Yosys cannot select initial contents of memories, and a gate in a clock makes a race of the simulation."""
 _DRAWN_MORE = 1.6
 """Mutations that are drawn for each one that is needed."""
@@ -42,6 +42,15 @@ class Mutant:
     number: int
     command: str
     place: str
+
+    def argument(self, name: str) -> str:
+        """Return an argument of the command, such as ``cell``; an empty string if it has none."""
+        found = re.search(rf"-{name} (\S+)", self.command)
+        return found[1] if found else ""
+
+    def within(self, module: str) -> str:
+        """Return the arguments of the command for the same cell in another module."""
+        return f"-module {module} " + re.sub(r"-(module|wire|wirebit|src) \S+ ?", "", self.command)
 
 
 def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> list[Mutant]:
@@ -80,10 +89,7 @@ def with_all(mutants: list[Mutant], directory: Path) -> Path:
 def _described(command: str, lines: list[str]) -> str:
     """Describe a mutation: what is done to which bit, and the text of the first line that the cell comes from."""
 
-    def argument(name: str) -> str:
-        found = re.search(rf"-{name} (\S+)", command)
-        return found[1] if found else ""
-
+    argument = Mutant(0, command, "").argument
     wire = f" ({argument('wire')}[{argument('wirebit')}])" if argument("wire") else ""
     place = f"{argument('mode')} {argument('port')}[{argument('portbit')}] of {argument('cell')}{wire}"
     sources = [int(number) for number in re.findall(r"core\.v:(\d+)\.", command)]
