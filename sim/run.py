@@ -61,6 +61,7 @@ class Outcome:
             Op.WAIT: "to become idle",
             Op.RESET: "to be reset",
             Op.PRESET: f"to have row {address} of a memory set",
+            Op.STREAM: f"to take sample {data}",
         }[Op(kind)]
         words = len(program.order) * program.table.shape[1]
         return (

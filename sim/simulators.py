@@ -132,7 +132,7 @@ def simulate(
         "progress": options.progress,
     }
     if simulator != "cxxrtl" and (program.ops[:, 0] > Op.WAIT).any():
-        raise ValueError(f"Simulator must be cxxrtl for a program that resets or presets the core, not {simulator}")
+        raise ValueError(f"Simulator must be cxxrtl for a program that resets or presets the core or moves its stream, not {simulator}")
     if simulator == "amaranth":
         from sim.engines.amaranth_sim import run_amaranth
 

@@ -34,7 +34,7 @@ extern "C" cxxrtl_toplevel cxxrtl_design_create();
 namespace {
 
 enum Frame : uint32_t { RESPONSE = 16, PROGRESS = 17, DONE = 18, STUCK = 19, CLEARED = 20 };  // lower ones are events
-enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2, RESET = 3, PRESET = 4 };
+enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2, RESET = 3, PRESET = 4, STREAM = 5 };
 const std::string STROBES = "probe_stb", PAYLOAD = "probe_";
 const size_t BLOCK_WORDS = 1 << 18;  // of one kind of event, before all are written out
 const uint64_t MAGIC = 0x6D67642D70726F67;
@@ -119,6 +119,11 @@ struct Program {
         if (!file)
             fail(std::string(path) + " is cut short");
         words = order.size() * header[3];
+    }
+    // The stream goes on at a sample, and ends after ``most`` words, or with 0 at the end of the order.
+    void seek(size_t sample, size_t most) {
+        position = sample * header[3];
+        words = most ? position + most : order.size() * header[3];
     }
     bool more() const { return position < words; }
     uint64_t word() const { return table[order[position / header[3]] * header[3] + position % header[3]]; }
@@ -257,6 +262,12 @@ int main(int argc, char **argv) {
             op++;
             continue;
         }
+        if (now[0] == STREAM) {
+            program.seek(now[2], now[1]);
+            offering = false;
+            op++;
+            continue;
+        }
         if (now[0] == RESET) {
             flush();
             for (Port *port : {&request_valid, &sample_valid, &response_ready})
@@ -270,7 +281,7 @@ int main(int argc, char **argv) {
             }
             rst.set(0);
             requesting = offering = asked = false;
-            program.position = size_t(now[2]) * program.header[3];
+            program.seek(now[2], 0);
             idle = 0;
             op++;
             output.frame(CLEARED, 1, state, sizeof state);

@@ -33,7 +33,7 @@ from sim.run import Stalls
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
 from tests.mutate.netlist import Mutant, draw, with_all
 from tests.mutate.runs import Rehearsed, run, verdict
-from tests.support.bench_scenarios import counting_to_the_end, resetting
+from tests.support.bench_scenarios import counting_to_the_end, dropping, resetting
 from tests.support.designs import random_parameters
 from tests.support.faults import DESIGNS
 from tests.support.lockstep import Rehearsal
@@ -122,6 +122,7 @@ def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
     found.append(("discard", spec, discarding(spec), None))
+    found.append(("drop a part", spec, dropping(spec), None))
     if constant:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 60) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))

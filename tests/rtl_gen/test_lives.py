@@ -10,7 +10,7 @@ from tests.mutate.__main__ import rehearsed, spec_of
 from tests.mutate.runs import run, verdict
 from tests.support.faults import Fault, planted
 
-NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "starving")
+NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "drop a part", "starving")
 """Scenarios that the other tests do not run."""
 
 FAULTS = (
@@ -36,6 +36,13 @@ FAULTS = (
         "self.none.eq(Cat(none).all())",
         "self.none.eq(none[0])",
         "large counts",
+    ),
+    Fault(
+        "a dropped sample leaves its number of words",
+        "operands:SampleLoader.elaborate",
+        "m.d.sync += [index.eq(0), targets.eq(0), ends.eq(n_in == 1), filling",
+        "m.d.sync += [targets.eq(0), ends.eq(n_in == 1), filling",
+        "drop a part",
     ),
     Fault(
         "a core that waits does not say so",

@@ -1,4 +1,4 @@
-"""What a test bench may do with a core, and a host cannot: resets in the middle of anything, and counters at their limits."""
+"""What a test bench may do with a core, and a host cannot: resets in the middle of anything, counters at their limits, broken streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.designs import random_parameters
 from tests.support.lockstep import Lockstep
 from tests.support.scenarios import Scenario
 
-__all__ = ["counting_to_the_end", "resetting"]
+__all__ = ["counting_to_the_end", "dropping", "resetting"]
 
 
 def _first_steps(lockstep: Lockstep) -> None:
@@ -57,6 +57,28 @@ def resetting(rng: random.Random, spec: DesignSpec) -> Scenario:
             lockstep.reset(40 * number, parameters)
             _first_steps(lockstep)
             lockstep.train(1)
+            lockstep.check_registers()
+
+    return scenario
+
+
+def dropping(spec: DesignSpec) -> Scenario:
+    """A host that drops a sample of which some words are loaded, for every number of words."""
+    words = spec.network.record_inputs + spec.network.n_out
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(2)
+        for number in range(1, words):
+            place = 10 * number % 400
+            lockstep.seek(place, number)
+            lockstep.command(Command.DISCARD)
+            for _ in range(10):
+                lockstep.read("status")
+            lockstep.command(Command.DISCARD)
+            lockstep.seek(place + 3)
+            lockstep.restart()
+            lockstep.train(2)
             lockstep.check_registers()
 
     return scenario

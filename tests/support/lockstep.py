@@ -103,6 +103,10 @@ class BenchLink(ProgramLink):
         """Record a new value of a row of the memory that holds the registers."""
         self._ops.append((Op.PRESET, row, value))
 
+    def seek(self, sample: int, words: int) -> None:
+        """Record that the stream goes on with this sample, and ends after so many words, or does not with 0."""
+        self._ops.append((Op.STREAM, words, sample))
+
 
 class BenchReplay(ReplayLink):
     """The counterpart of a :class:`BenchLink`."""
@@ -111,6 +115,9 @@ class BenchReplay(ReplayLink):
         """Do nothing, since the run has already done it."""
 
     def preset(self, row: int, value: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+    def seek(self, sample: int, words: int) -> None:
         """Do nothing, since the run has already done it."""
 
 
@@ -265,6 +272,11 @@ class Lockstep:
             if memory is not Memory.PARAMETER:
                 host.clear_memory(self.spec, self.link, memory)
         host.restart(self.spec, self.link)
+
+    def seek(self, sample: int, words: int = 0) -> None:
+        """Let the stream go on with this sample, and with ``words`` end after so many, which are dropped before a step needs them."""
+        self.link.seek(sample, words)
+        self.stream.position = sample
 
     def preset(self, values: Mapping[str, int]) -> None:
         """Let a test bench set counters, which are 0, among them ``cycles``; the core, which is idle, writes them back as they are."""

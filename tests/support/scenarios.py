@@ -339,7 +339,7 @@ def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
         [np.resize(random_parameters(rng, spec)[: layer.n_parameters // layer.n_out], layer.n_parameters) for layer in spec.network.layers]
     )
 
-    near = [alike + np.array([rng.choice((-1, 0, 0, 0, 1)) for _ in alike]) for _ in range(3)]
+    near = [rng.choice((-1, 1)) * alike + np.array([rng.choice((-1, 0, 0, 1)) << place for _ in alike]) for place in (*range(8), 0, 2, 4)]
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
@@ -347,8 +347,8 @@ def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
             lockstep.load(np.clip(parameters, *spec.parameter_limits))
             lockstep.infer(9)
             lockstep.check_registers()
-            lockstep.train(2 * spec.schedule.sample_period)
-            lockstep.check_registers()
+            lockstep.train(1)
+        lockstep.check_registers()
 
     return scenario
 
