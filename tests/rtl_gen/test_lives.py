@@ -8,6 +8,7 @@ from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
 from tests.mutate.__main__ import rehearsed, spec_of
 from tests.mutate.runs import run, verdict
+from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
 NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "drop a part", "starving")
@@ -90,3 +91,10 @@ def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
 def test_a_fault_is_seen(fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
     assert failing(spec_of("node"), tmp_path, (fault.design,)).keys() == {fault.design}
+
+
+@pytest.mark.slow
+def test_a_reset_of_one_cycle_leaves_words_in_flight(tmp_path, monkeypatch):
+    """That is why a frame RESET lasts longer (``rtl_gen.serial.linked``)."""
+    monkeypatch.setattr(lockstep, "RESET_CYCLES", 1)
+    assert failing(spec_of("node"), tmp_path, ("reset 1", "reset 2")).keys() == {"reset 1", "reset 2"}
