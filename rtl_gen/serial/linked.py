@@ -23,8 +23,8 @@ from rtl_gen.toolchain.verilog import component_verilog
 __all__ = ["LinkedCore", "emit_linked"]
 
 RESET_CYCLES = 32
-"""Cycles for which a frame RESET resets the core. Registers of pipelines have no reset: a word that is in flight has to leave them, in up to
-16 cycles, or the next run counts it, adds it to its signature, or waits for ever."""
+"""Cycles for which a frame RESET resets the core. Registers of pipelines have no reset: a word that is in flight has to leave them, in up
+to 16 cycles, or the next run counts it, adds it to its signature, or waits for ever."""
 
 
 def _behind_a_line(spec: LearningSpec) -> Core | NodeCore | RelayedLearner:

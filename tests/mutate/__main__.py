@@ -123,10 +123,12 @@ def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
     found.append(("discard", spec, discarding(spec), None))
     found.append(("drop a part", spec, dropping(spec), None))
+    parameters = random_parameters(rng, spec)
+    behind = None if constant else lambda lockstep: lockstep.reset(400, parameters)
+    found.append(("large counts", spec, large_counts(behind), None))
     if constant:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 60) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
-        found.append(("large counts", spec, large_counts(), None))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
         shorter = other_periods(rng, spec)
         if shorter is not None:

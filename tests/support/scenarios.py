@@ -266,10 +266,10 @@ def no_commands() -> Scenario:
     return scenario
 
 
-def large_counts(delay: int = 12) -> Scenario:
+def large_counts(behind: Scenario | None = None, delay: int = 12) -> Scenario:
     """Runs of 2ᵏ and 2ᵏ + 1 steps, which are stopped: they last beyond the step at which each part of the count has borrowed.
 
-    The rate of the design is constant.
+    The rate of the design is constant; otherwise the model does not follow, and ``behind`` resets the core.
     """
 
     def scenario(lockstep: Lockstep) -> None:
@@ -282,8 +282,11 @@ def large_counts(delay: int = 12) -> Scenario:
             busy = lockstep.read("status")
             lockstep.command(Command.STOP)
             lockstep.link.wait_idle()
-            lockstep.follow(lockstep.read("steps") - lockstep.steps)
+            if behind is None:
+                lockstep.follow(lockstep.read("steps") - lockstep.steps)
             assert busy & 1 or not lockstep.comparing, f"a run of 2^{bit} steps has ended too early"
+        if behind is not None:
+            behind(lockstep)
         lockstep.check_registers()
         lockstep.train(3)
         lockstep.check_registers()
@@ -377,7 +380,8 @@ def discarding(spec: DesignSpec) -> Scenario:
 
 
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
-    """A host that runs a core with shorter periods than it was built for, and a design of that core; None if no others are possible."""
+    """A host that runs a core with shorter periods than it was built for, and in a network with state with signs that last for another
+    number of frames, and a design of that core; None if no others are possible."""
     fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
     found = []
     for _ in range(60):
@@ -387,9 +391,11 @@ def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Sce
         try:
             schedule = replace(spec.schedule, **dict(zip(("perturbation_period", "sample_period", "update_period"), periods, strict=True)))
             other = replace(fixed, schedule=schedule)
+            if spec.series:
+                other = replace(other, perturbation=replace(spec.perturbation, hold=rng.randint(1, spec.network.frames)))
         except DesignError:
             continue
-        if other.digest == fixed.digest and schedule != spec.schedule:
+        if other.digest == fixed.digest and (schedule != spec.schedule or other.perturbation != spec.perturbation):
             found.append(other)
     if not found:
         return None
