@@ -31,7 +31,7 @@ from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
 from sim.run import Stalls
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
-from tests.mutate.netlist import Mutant, draw, with_all
+from tests.mutate.netlist import Mutant, draw, unread, with_all
 from tests.mutate.runs import Rehearsed, run, verdict
 from tests.support.bench_scenarios import counting_to_the_end, dropping, resetting
 from tests.support.designs import random_parameters
@@ -164,6 +164,7 @@ class Campaign:
         (work / "design.v").write_text(emit_verilog(spec), encoding="utf-8")
         self.mutants = draw(work / "design.v", self.top, count, seed, work)
         self.model = build_cxxrtl(with_all(self.mutants, work), Ports.of(spec), work / "build")
+        self.unread = unread(self.mutants, work)
         self.scenarios = rehearsed(spec)
         self.unchanged = [run(self.model, spec, scenario, self._place(0, number), 0) for number, scenario in enumerate(self.scenarios)]
         for scenario, shown in zip(self.scenarios, self.unchanged, strict=True):
@@ -188,10 +189,12 @@ class Campaign:
         return there and result.outcome not in self.again
 
     def result(self, mutant: Mutant) -> Result:
-        """Run the scenarios on a mutant until one kills it; try to prove it equivalent if none does.
+        """Run the scenarios on a mutant until one kills it, unless nothing reads what it changes; try to prove it equivalent if none does.
 
         A proof that takes a second is tried after the first scenarios, which kill most mutants, and before the others.
         """
+        if mutant.number in self.unread:
+            return Result(mutant.number, mutant.place, "equivalent", "not read")
         differs = ""
         for number, (scenario, unchanged) in enumerate(zip(self.scenarios, self.unchanged, strict=True)):
             if number == QUICK and not differs and equal_from_state_to_state(mutant, self.work / "base.il", self._proofs(mutant)):

@@ -6,13 +6,14 @@ another bit of that port is 0 or 1.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtl_gen.toolchain.yosys import run_yosys
 
-__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "with_all"]
+__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "unread", "with_all"]
 
 SELECT = "mutation"
 """Name of the input that selects a mutant by its number; with 0, the core is not changed."""
@@ -84,6 +85,26 @@ def with_all(mutants: list[Mutant], directory: Path) -> Path:
     commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
     run_yosys(["read_rtlil base.il", *commands, "write_verilog -noattr mutants.v"], directory, name="mutants")
     return directory / "mutants.v"
+
+
+def unread(mutants: list[Mutant], directory: Path) -> set[int]:
+    """Return the numbers of the mutants that no output of the core depends on, in any cycle: they are equivalent to the core.
+
+    Flip-flops and gates become single bits, and adders lose the bits that nothing reads. What reaches no output is then removed, and with
+    it the comparison of the input :data:`SELECT` with the number of the mutant.
+    """
+    commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
+    bits = " ".join(f"t:{cell}" for cell in ("$dff", "$adff", "$mux", "$and", "$or", "$xor", "$not", "$pos"))
+    shrink = ["opt_expr", "wreduce", f"simplemap {bits}", "opt_clean", "wreduce", "opt_clean -purge"]
+    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *shrink, "write_json left.json"], directory, name="unread")
+    (module,) = json.loads((directory / "left.json").read_text(encoding="utf-8"))["modules"].values()
+    select = module["ports"][SELECT]["bits"] if SELECT in module["ports"] else []
+    left = set()
+    for cell in module["cells"].values():
+        if cell["type"] in ("$eq", "$logic_not") and set(cell["connections"]["A"]) & set(select):
+            constant = cell["connections"].get("B", [])
+            left.add(sum(1 << place for place, bit in enumerate(constant) if bit == "1"))
+    return {mutant.number for mutant in mutants} - left
 
 
 def _described(command: str, lines: list[str]) -> str:

@@ -5,7 +5,7 @@ import pytest
 from rtl_gen.toolchain.yosys import run_yosys
 from tests.mutate.__main__ import Campaign, spec_of
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
-from tests.mutate.netlist import Mutant
+from tests.mutate.netlist import Mutant, unread
 
 COUNT = 24
 """Number of changes of each design."""
@@ -69,6 +69,26 @@ def test_the_logic_of_a_cycle_is_compared(tmp_path):
     assert proved(both, "const1", "Y", 0) is None
     assert proved(kept, "inv", "Q", 3) is True
     assert proved(kept, "inv", "Q", 2) is None
+
+
+def test_what_no_output_depends_on_is_not_read(tmp_path):
+    """Bit 3 of the sum is not read, and bit 3 of ``kept`` by itself alone. That bits 2 are read by each other alone is not found."""
+    (tmp_path / "small.v").write_text(
+        "module small(input clk, input [3:0] x, output reg [1:0] y);\n"
+        "  reg [3:0] kept = 0;\n"
+        "  wire [3:0] sum = x + kept;\n"
+        "  always @(posedge clk) begin kept <= {kept[3] ^ x[3], sum[2:0]}; y <= sum[1:0]; end\n"
+        "endmodule\n",
+        encoding="utf-8",
+    )
+    run_yosys(["read_verilog small.v", "hierarchy -top small", "proc", "flatten", "write_rtlil base.il"], tmp_path)
+    base = (tmp_path / "base.il").read_text(encoding="utf-8")
+    add = cell_that_reads(base, "\\x")
+    kept = next(line.split()[2] for line in base.splitlines() if line.startswith("  cell $dff ") and cell_that_drives(base, line, "\\kept"))
+    places = [(add, "Y", 3), (add, "Y", 1), (add, "A", 2), (add, "A", 0), (kept, "Q", 3), (kept, "Q", 2), (kept, "Q", 1), (kept, "D", 3)]
+    commands = [f"-mode inv -module small -cell {cell} -port {port} -portbit {bit}" for cell, port, bit in places]
+    mutants = [Mutant(number, command, "") for number, command in enumerate(commands, 1)]
+    assert unread(mutants, tmp_path) == {1, 5, 8}
 
 
 def cell_that_drives(base: str, header: str, wire: str) -> bool:
