@@ -28,6 +28,13 @@ class Op(enum.IntEnum):
     READ = 1
     WAIT = 2
     """Wait until the core is idle, but at least four cycles, since ``busy`` rises some cycles after a command."""
+    RESET = 3
+    """Reset the core for ``address`` cycles; the sample stream goes on at place ``data`` of the order, and the output says so. Only
+    CXXRTL executes this operation and the next ones, for tests."""
+    PRESET = 4
+    """Write ``data`` to row ``address`` of the memory that the file of ports names."""
+    STREAM = 5
+    """Let the sample stream go on at place ``data`` of the order; if ``address`` is not 0, it ends after that many words."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,9 @@ class Outcome:
             Op.WRITE: f"to accept the write of 0x{data:x} to register 0x{address:02x}",
             Op.READ: f"to answer the read of register 0x{address:02x}",
             Op.WAIT: "to become idle",
+            Op.RESET: "to be reset",
+            Op.PRESET: f"to have row {address} of a memory set",
+            Op.STREAM: f"to take sample {data}",
         }[Op(kind)]
         words = len(program.order) * program.table.shape[1]
         return (

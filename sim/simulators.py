@@ -12,7 +12,7 @@ import numpy as np
 from python_ref.spec.error import naming
 from sim.error import VerilogError, not_a_core
 from sim.ports import Ports
-from sim.program import Program
+from sim.program import Op, Program
 from sim.run import RESET_CYCLES, Outcome, Stalls
 
 __all__ = ["SIMULATORS", "Options", "check_verilog", "simulate"]
@@ -134,6 +134,8 @@ def simulate(
         "waves": options.waves,
         "progress": options.progress,
     }
+    if simulator != "cxxrtl" and (program.ops[:, 0] > Op.WAIT).any():
+        raise ValueError(f"Simulator must be cxxrtl for a program that resets or presets the core or moves its stream, not {simulator}")
     if simulator == "amaranth":
         from sim.engines.amaranth_sim import run_amaranth
 

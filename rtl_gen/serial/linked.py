@@ -22,6 +22,10 @@ from rtl_gen.toolchain.verilog import component_verilog
 
 __all__ = ["LinkedCore", "emit_linked"]
 
+RESET_CYCLES = 32
+"""Cycles for which a frame RESET resets the core. Registers of pipelines have no reset: a word that is in flight has to leave them, in up
+to 16 cycles, or the next run counts it, adds it to its signature, or waits for ever."""
+
 
 def _behind_a_line(spec: LearningSpec) -> Core | NodeCore | RelayedLearner:
     """Return the core of a design; a learner has the registers of its outside, since the host is that."""
@@ -45,7 +49,7 @@ class LinkedCore(wiring.Component):
         Clock cycles per bit of the line, at least 4 where the host has its own clock.
     core_domain : str
         Clock domain of the core: ``sync``, or one with the same clock and no reset, so that a single register resets all registers of
-        the core. That reset lasts one cycle longer than the reset of ``sync``.
+        the core. That reset lasts some cycles longer than the reset of ``sync``.
 
     Members
     -------
@@ -78,8 +82,10 @@ class LinkedCore(wiring.Component):
         core, uart, framing = self.core, self.uart, self.framing
         m.submodules.uart, m.submodules.framing = uart, framing
         # The reset is registered, so that no logic precedes the reset of all registers.
-        reset = Signal(reset_less=True)
-        m.d.sync += reset.eq(framing.reset | ResetSignal())
+        reset, left = Signal(reset_less=True), Signal(range(RESET_CYCLES))
+        m.d.sync += [reset.eq(framing.reset | (left != 0) | ResetSignal()), left.eq(left - (left != 0))]
+        with m.If(framing.reset):
+            m.d.sync += left.eq(RESET_CYCLES - 1)
         m.submodules.core = DomainRenamer(self.core_domain)(ResetInserter(reset)(core))
         m.submodules.synchronizer = FFSynchronizer(self.rx, uart.i, init=1)
         m.d.comb += [getattr(framing, name).eq(getattr(uart, name)) for name in ("data", "stb", "error")]

@@ -4,8 +4,8 @@
 //
 // PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port, a line "send name 0" with
 // the stream that carries the program's words, a line "take name 0" for each further stream of the core, whose words are
-// dropped, and a line "set name value" for each further input, which keeps this value. Output is a row of frames: kind, rows
-// (uint32 each), then the rows (see sim/engines/frames.py).
+// dropped, a line "set name value" for each further input, which keeps this value, and a line "preset name" with the memory
+// that the program may write to. Output is a row of frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
 //
 // A cycle is: write the inputs, clock low, settle, look at the outputs, clock high, settle. Looking before the rising edge
 // sees every output as it stands with this cycle's inputs; after it, outputs that depend on registers through logic would be
@@ -33,8 +33,8 @@ extern "C" cxxrtl_toplevel cxxrtl_design_create();
 
 namespace {
 
-enum Frame : uint32_t { RESPONSE = 16, PROGRESS = 17, DONE = 18, STUCK = 19 };  // lower ones are events
-enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2 };
+enum Frame : uint32_t { RESPONSE = 16, PROGRESS = 17, DONE = 18, STUCK = 19, CLEARED = 20 };  // lower ones are events
+enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2, RESET = 3, PRESET = 4, STREAM = 5 };
 const std::string STROBES = "probe_stb", PAYLOAD = "probe_";
 const size_t BLOCK_WORDS = 1 << 18;  // of one kind of event, before all are written out
 const uint64_t MAGIC = 0x6D67642D70726F67;
@@ -59,12 +59,18 @@ struct Port {
 
 // The events are the ports whose names begin with PAYLOAD, in the order of the file, which is that of the bits of STROBES.
 std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path, std::vector<std::string> &events,
-                                       std::string &sent, std::vector<std::string> &taken) {
+                                       std::string &sent, std::vector<std::string> &taken, std::string &preset) {
     std::map<std::string, Port> ports;
     std::ifstream file(path);
     std::string direction, name;
     size_t width;
-    while (file >> direction >> name >> width) {
+    while (file >> direction) {
+        if (direction == "preset") {
+            std::getline(file >> std::ws, preset);
+            continue;
+        }
+        if (!(file >> name >> width))
+            break;
         if (direction == "send") {
             sent = name;
             continue;
@@ -114,6 +120,11 @@ struct Program {
             fail(std::string(path) + " is cut short");
         words = order.size() * header[3];
     }
+    // The stream goes on at a sample, and ends after ``most`` words, or with 0 at the end of the order.
+    void seek(size_t sample, size_t most) {
+        position = sample * header[3];
+        words = most ? position + most : order.size() * header[3];
+    }
     bool more() const { return position < words; }
     uint64_t word() const { return table[order[position / header[3]] * header[3] + position % header[3]]; }
 };
@@ -153,8 +164,11 @@ int main(int argc, char **argv) {
     Program program(argv[1]);
     cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
     std::vector<std::string> names, others;
-    std::string sent;
-    std::map<std::string, Port> ports = find_ports(design, argv[2], names, sent, others);
+    std::string sent, preset;
+    std::map<std::string, Port> ports = find_ports(design, argv[2], names, sent, others, preset);
+    cxxrtl_object *memory = preset.empty() ? nullptr : cxxrtl_get(design, preset.c_str());
+    if (!preset.empty() && (memory == nullptr || memory->type != CXXRTL_MEMORY))
+        fail("the module has no memory " + preset);
     const uint64_t patience = std::strtoull(argv[3], nullptr, 10);
     Random random{std::strtoull(argv[4], nullptr, 10) * 0x9E3779B97F4A7C15u | 1, uint64_t(std::atof(argv[5]) * 4294967296.0)};
 
@@ -242,6 +256,38 @@ int main(int argc, char **argv) {
 
     while (op < n_ops) {
         const uint32_t *now = &program.ops[3 * op];
+        if (now[0] == PRESET) {
+            if (memory == nullptr || now[1] >= memory->depth)
+                fail("the program writes to row " + std::to_string(now[1]) + " of a memory that is not there");
+            memory->curr[now[1] * ((memory->width + 31) / 32)] = now[2];
+            op++;
+            continue;
+        }
+        if (now[0] == STREAM) {
+            program.seek(now[2], now[1]);
+            offering = false;
+            op++;
+            continue;
+        }
+        if (now[0] == RESET) {
+            flush();
+            for (Port *port : {&request_valid, &sample_valid, &response_ready})
+                port->set(0);
+            for (Port &port : takes)
+                port.set(0);
+            rst.set(1);
+            for (uint32_t left = now[1]; left > 0; left--, cycle++) {
+                settle();
+                tick();
+            }
+            rst.set(0);
+            requesting = offering = asked = false;
+            program.seek(now[2], 0);
+            idle = 0;
+            op++;
+            output.frame(CLEARED, 1, state, sizeof state);
+            continue;
+        }
         if (!requesting)
             requesting = now[0] != WAIT && !asked && !random.stalls();
         if (requesting)

@@ -1,7 +1,7 @@
 """Output of a simulator in another process: a sequence of frames, each with a kind, a number of rows, and the rows.
 
 Kind and number are little-endian uint32. Kinds below RESPONSE are the events in the order of ``Ports.kinds``, with their payloads
-as rows; RESPONSE has one uint32 per row; PROGRESS, DONE and STUCK have four uint64: cycles, busy cycles, sample words
+as rows; RESPONSE has one uint32 per row; PROGRESS, DONE, STUCK and RESET have four uint64: cycles, busy cycles, sample words
 taken, operation of the program.
 """
 
@@ -18,7 +18,7 @@ from sim.ports import Ports
 from sim.program import Program
 from sim.run import Outcome
 
-__all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "OutputReceiver"]
+__all__ = ["DONE", "PROGRESS", "RESET", "RESPONSE", "STUCK", "FrameWriter", "OutputReceiver"]
 
 RESPONSE = 16
 """Kind of the frame that answers a request."""
@@ -28,6 +28,8 @@ DONE = 18
 """Kind of the frame that ends a simulation."""
 STUCK = 19
 """Kind of the frame that tells of a core that does not go on."""
+RESET = 20
+"""Kind of the frame that tells of a reset, before which no event counts."""
 
 
 class FrameWriter:
@@ -63,6 +65,8 @@ class OutputReceiver:
         Object to fill in; None takes a new one.
     progress : callable or None
         Called with the outcome so far after each piece of output.
+    reset : callable or None
+        Called where the program has reset the core: the events so far do not count.
 
     Attributes
     ----------
@@ -80,6 +84,7 @@ class OutputReceiver:
         patience: int,
         outcome: Outcome | None = None,
         progress: Callable[[Outcome], None] | None = None,
+        reset: Callable[[], None] | None = None,
     ) -> None:
         self.outcome = outcome or Outcome()
         self.done = False
@@ -87,6 +92,7 @@ class OutputReceiver:
         self._feed = feed
         self._patience = patience
         self._progress = progress
+        self._reset = reset
         self._kinds = ports.kinds
         self._words = [ports.payload_words(event) for event in self._kinds]
         self._data = bytearray()
@@ -105,7 +111,7 @@ class OutputReceiver:
         position = 0
         while len(self._data) - position >= 8:
             kind, rows = struct.unpack_from("<II", self._data, position)
-            if kind > STUCK or len(self._kinds) <= kind < RESPONSE:
+            if kind > RESET or len(self._kinds) <= kind < RESPONSE:
                 raise SimulationError(f"The simulator's output is damaged: there is no frame of kind {kind}")
             size = 4 * rows * (self._words[kind] if kind < RESPONSE else 1) if kind <= RESPONSE else 32
             if len(self._data) - position - 8 < size:
@@ -125,4 +131,6 @@ class OutputReceiver:
             self.outcome.cycles, self.outcome.busy_cycles, self.outcome.samples, index = struct.unpack("<4Q", data)
             if kind == STUCK:
                 raise CoreError(self.outcome.stuck(self._program, index, self._patience))
+            if kind == RESET and self._reset is not None:
+                self._reset()
             self.done |= kind == DONE

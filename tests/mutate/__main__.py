@@ -2,7 +2,8 @@
 
     python -m tests.mutate DESIGN [--count 200] [--seed 1] [--jobs 2] [--work DIR] [--json FILE]
 
-DESIGN is a shipped design, a design file, or a design of tests.support.faults. Scenarios of a host run on every mutant until the
+DESIGN is a shipped design, a design file, or a small design of the tests, such as node or
+series:leaky. Scenarios of a host run on every mutant until the
 comparison of one of them fails; Yosys tries to prove the others equivalent to the core. What is left are the survivors. With ``--work``,
 results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors, and 2 if there is no such
 design.
@@ -29,28 +30,46 @@ from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
 from sim.run import Stalls
-from tests.mutate.equivalence import equivalent
-from tests.mutate.netlist import Mutant, draw, with_all
+from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
+from tests.mutate.netlist import Mutant, draw, unread, with_all
 from tests.mutate.runs import Rehearsed, run, verdict
+from tests.support.bench_scenarios import counting_to_the_end, dropping, resetting
 from tests.support.designs import random_parameters
 from tests.support.faults import DESIGNS
 from tests.support.lockstep import Rehearsal
+from tests.support.node_designs import SHAPES, SPARSE_SHAPES
 from tests.support.scenarios import (
     Scenario,
     discarding,
+    extremes,
     host_access,
+    large_counts,
+    no_commands,
     other_periods,
     plain,
     random_scenario,
     resuming,
+    starving,
     stopping,
+    ties,
     writes_while_busy,
 )
+from tests.support.series_shapes import SERIES_SHAPES
+from tests.support.stochastic_designs import STOCHASTIC_SHAPES
 
 __all__ = ["Campaign", "Result", "main", "rehearsed", "spec_of"]
 
 STEPS = 60
 """Steps of a plain run."""
+QUICK = 2
+"""Number of scenarios that run before the first attempt of a proof."""
+
+SMALL: dict[str, DesignSpec] = DESIGNS | {
+    f"{family}:{name}": spec
+    for family, shapes in (("node", SHAPES), ("series", SERIES_SHAPES), ("sparse", SPARSE_SHAPES), ("stochastic", STOCHASTIC_SHAPES))
+    for name, spec in shapes.items()
+}
+"""Small designs of the tests, by name; those of a table of shapes are named by their family as well, such as ``series:leaky``."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ class Result:
     outcome : str
         "killed", "equivalent", "unseen" if the core shows something else and no comparison fails, or "undecided" if it shows the same.
     by : str
-        Scenario whose comparison fails, or in which the core shows something else.
+        Scenario whose comparison fails, or in which the core shows something else; or how the mutant was proved equivalent.
     why : str
         What the comparison says.
     """
@@ -80,7 +99,7 @@ class Result:
 
 def spec_of(design: str) -> DesignSpec:
     """Return a design of the tests, a shipped one or that of a file; it has to be one of the machines that scenarios can drive."""
-    spec = DESIGNS[design] if design in DESIGNS else load(design).spec
+    spec = SMALL[design] if design in SMALL else load(design).spec
     if not isinstance(spec, DesignSpec):
         raise DesignError(
             "network.external", None, "the scenarios drive cores with a network of their own", "Give a design without external."
@@ -97,7 +116,16 @@ def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
     found: list[tuple[str, DesignSpec, Scenario, Stalls | None]] = [("plain", spec, plain(max(STEPS, 3 * block)), None)]
     found.append(("host access", spec, host_access(rng, spec), Stalls(5, 0.3)))
     found += [(f"random {number}", spec, random_scenario(rng, spec), Stalls(number, 0.3)) for number in range(1, 6)]
+    found.append(("no commands", spec, no_commands(), None))
+    found.append(("ties", spec, ties(rng, spec), None))
+    found.append(("extremes", spec, extremes(rng, spec), None))
+    found.append(("counters", spec, counting_to_the_end(spec), None))
+    found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
     found.append(("discard", spec, discarding(spec), None))
+    found.append(("drop a part", spec, dropping(spec), None))
+    parameters = random_parameters(rng, spec)
+    behind = None if constant else lambda lockstep: lockstep.reset(400, parameters)
+    found.append(("large counts", spec, large_counts(behind), None))
     if constant:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 60) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
@@ -105,8 +133,11 @@ def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
         shorter = other_periods(rng, spec)
         if shorter is not None:
             found.append(("other periods", *shorter, Stalls(7, 0.3)))
-    samples = 400 + 3 * block
-    return [Rehearsed(name, Rehearsal(each, scenario, rng, samples), stalls) for name, each, scenario, stalls in found]
+    samples = 500 + 3 * block
+    ready = [
+        Rehearsed(name, Rehearsal(each, scenario, rng, samples, near=name == "ties"), stalls) for name, each, scenario, stalls in found
+    ]
+    return [*ready, Rehearsed("starving", Rehearsal(spec, starving(spec, 3), rng, 3), None)]
 
 
 class Campaign:
@@ -120,17 +151,22 @@ class Campaign:
         Number of mutants, and seed of their choice.
     work : Path
         Directory to work in, which keeps the results.
+    induction : bool
+        Whether a proof by induction is tried for a mutant that survives, which takes up to a minute for each.
+    again : tuple of str
+        Outcomes of an earlier run in the same directory that are not kept: those mutants run again.
     """
 
-    def __init__(self, spec: DesignSpec, count: int, seed: int, work: Path) -> None:
-        self.spec, self.work, self.top = spec, work, Ports.of(spec).top
+    def __init__(self, spec: DesignSpec, count: int, seed: int, work: Path, *, induction: bool = True, again: tuple[str, ...] = ()) -> None:
+        self.spec, self.work, self.top, self.induction, self.again = spec, work, Ports.of(spec).top, induction, again
         work.mkdir(parents=True, exist_ok=True)
         self._results = work / "results.jsonl"
         (work / "design.v").write_text(emit_verilog(spec), encoding="utf-8")
         self.mutants = draw(work / "design.v", self.top, count, seed, work)
         self.model = build_cxxrtl(with_all(self.mutants, work), Ports.of(spec), work / "build")
+        self.unread = unread(self.mutants, work)
         self.scenarios = rehearsed(spec)
-        self.unchanged = [run(self.model, spec, scenario, 0, self._place(0, number)) for number, scenario in enumerate(self.scenarios)]
+        self.unchanged = [run(self.model, spec, scenario, self._place(0, number), 0) for number, scenario in enumerate(self.scenarios)]
         for scenario, shown in zip(self.scenarios, self.unchanged, strict=True):
             wrong = verdict(spec, scenario, shown, None)
             if wrong:
@@ -139,18 +175,32 @@ class Campaign:
     def _place(self, mutant: int, scenario: int) -> Path:
         return self.work / "runs" / f"{mutant}-{scenario}"
 
+    def _proofs(self, mutant: Mutant) -> Path:
+        return self.work / "equivalence" / str(mutant.number)
+
     def done(self) -> dict[int, Result]:
-        """Return the results of an earlier run, by mutant."""
+        """Return the results of an earlier run, by mutant; those that ``again`` names are left out."""
         lines = self._results.read_text(encoding="utf-8").splitlines() if self._results.exists() else []
         found = (Result(**json.loads(line)) for line in lines)
-        return {each.number: each for each in found if self.mutants[each.number - 1].place == each.place}
+        return {each.number: each for each in found if self._is_known(each)}
+
+    def _is_known(self, result: Result) -> bool:
+        there = result.number <= len(self.mutants) and self.mutants[result.number - 1].place == result.place
+        return there and result.outcome not in self.again
 
     def result(self, mutant: Mutant) -> Result:
-        """Run the scenarios on a mutant until one kills it; try to prove it equivalent if none does."""
+        """Run the scenarios on a mutant until one kills it, unless nothing reads what it changes; try to prove it equivalent if none does.
+
+        A proof that takes a second is tried after the first scenarios, which kill most mutants, and before the others.
+        """
+        if mutant.number in self.unread:
+            return Result(mutant.number, mutant.place, "equivalent", "not read")
         differs = ""
         for number, (scenario, unchanged) in enumerate(zip(self.scenarios, self.unchanged, strict=True)):
+            if number == QUICK and not differs and equal_from_state_to_state(mutant, self.work / "base.il", self._proofs(mutant)):
+                return Result(mutant.number, mutant.place, "equivalent", "the logic of a cycle")
             place = self._place(mutant.number, number)
-            why = verdict(self.spec, scenario, run(self.model, self.spec, scenario, mutant.number, place), unchanged)
+            why = verdict(self.spec, scenario, run(self.model, self.spec, scenario, place, mutant.number, unchanged), unchanged)
             for file in place.iterdir():
                 file.unlink()
             place.rmdir()
@@ -159,8 +209,9 @@ class Campaign:
             differs = differs or (scenario.name if why == "" else "")
         if differs:
             return Result(mutant.number, mutant.place, "unseen", differs)
-        proved = equivalent(mutant, self.top, self.work / "base.il", self.work / "equivalence" / str(mutant.number))
-        return Result(mutant.number, mutant.place, "equivalent" if proved else "undecided")
+        if self.induction and equal_by_induction(mutant, self.top, self.work / "base.il", self._proofs(mutant)):
+            return Result(mutant.number, mutant.place, "equivalent", "induction")
+        return Result(mutant.number, mutant.place, "undecided")
 
     def run(self, jobs: int) -> list[Result]:
         """Return the results of all mutants, in their order; ``jobs`` of them are run at a time."""
@@ -178,11 +229,13 @@ class Campaign:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutate", description="Which single changes of a core does the comparison see?")
-    parser.add_argument("design", help="shipped design, design file, or a design of tests.support.faults")
+    parser.add_argument("design", help="shipped design, design file, or a small design of the tests (node, series:leaky)")
     parser.add_argument("--count", type=int, default=200, help="number of mutants (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice of mutants (default 1)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants that run at a time (default 2)")
     parser.add_argument("--work", type=Path, help="directory that keeps the results, so that a run can go on")
+    parser.add_argument("--again", action="store_true", help="with --work, run the survivors of an earlier run again")
+    parser.add_argument("--quick", action="store_true", help="leave out proofs by induction, which take up to a minute each")
     parser.add_argument("--json", type=Path, help="file for all results")
     given = parser.parse_args(arguments)
     began = time.monotonic()
@@ -192,7 +245,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as temporary:
-        campaign = Campaign(spec, given.count, given.seed, given.work or Path(temporary))
+        again = ("unseen", "undecided") if given.again else ()
+        work = given.work or Path(temporary)
+        campaign = Campaign(spec, given.count, given.seed, work, induction=not given.quick, again=again)
         print(f"{given.design}: {len(campaign.mutants)} mutants, {len(campaign.scenarios)} scenarios, seed {given.seed}", flush=True)
         results = campaign.run(given.jobs)
     counted = Counter(result.outcome for result in results)

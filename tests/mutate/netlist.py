@@ -6,20 +6,21 @@ another bit of that port is 0 or 1.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtl_gen.toolchain.yosys import run_yosys
 
-__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "with_all"]
+__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "unread", "with_all"]
 
 SELECT = "mutation"
 """Name of the input that selects a mutant by its number; with 0, the core is not changed."""
 SELECT_BITS = 16
 
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
-_UNUSABLE = re.compile(r"\$meminit|-port \w*CLK ")
+_UNUSABLE = re.compile(r"\$meminit|\$auto\$mem\.cc:|-port \w*CLK ")
 """Mutations that are left out: Yosys cannot select initial contents of memories, and a gate in a clock makes a race of the simulation."""
 _DRAWN_MORE = 1.6
 """Mutations that are drawn for each one that is needed."""
@@ -42,6 +43,15 @@ class Mutant:
     number: int
     command: str
     place: str
+
+    def argument(self, name: str) -> str:
+        """Return an argument of the command, such as ``cell``; an empty string if it has none."""
+        found = re.search(rf"-{name} (\S+)", self.command)
+        return found[1] if found else ""
+
+    def within(self, module: str) -> str:
+        """Return the arguments of the command for the same cell in another module."""
+        return f"-module {module} " + re.sub(r"-(module|wire|wirebit|src) \S+ ?", "", self.command)
 
 
 def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> list[Mutant]:
@@ -77,13 +87,30 @@ def with_all(mutants: list[Mutant], directory: Path) -> Path:
     return directory / "mutants.v"
 
 
+def unread(mutants: list[Mutant], directory: Path) -> set[int]:
+    """Return the numbers of the mutants that no output of the core depends on, in any cycle: they are equivalent to the core.
+
+    Flip-flops and gates become single bits, and adders lose the bits that nothing reads. What reaches no output is then removed, and with
+    it the comparison of the input :data:`SELECT` with the number of the mutant.
+    """
+    commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
+    bits = " ".join(f"t:{cell}" for cell in ("$dff", "$adff", "$mux", "$and", "$or", "$xor", "$not", "$pos"))
+    shrink = ["opt_expr", "wreduce", f"simplemap {bits}", "opt_clean", "wreduce", "opt_clean -purge"]
+    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *shrink, "write_json left.json"], directory, name="unread")
+    (module,) = json.loads((directory / "left.json").read_text(encoding="utf-8"))["modules"].values()
+    select = module["ports"][SELECT]["bits"] if SELECT in module["ports"] else []
+    left = set()
+    for cell in module["cells"].values():
+        if cell["type"] in ("$eq", "$logic_not") and set(cell["connections"]["A"]) & set(select):
+            constant = cell["connections"].get("B", [])
+            left.add(sum(1 << place for place, bit in enumerate(constant) if bit == "1"))
+    return {mutant.number for mutant in mutants} - left
+
+
 def _described(command: str, lines: list[str]) -> str:
     """Describe a mutation: what is done to which bit, and the text of the first line that the cell comes from."""
 
-    def argument(name: str) -> str:
-        found = re.search(rf"-{name} (\S+)", command)
-        return found[1] if found else ""
-
+    argument = Mutant(0, command, "").argument
     wire = f" ({argument('wire')}[{argument('wirebit')}])" if argument("wire") else ""
     place = f"{argument('mode')} {argument('port')}[{argument('portbit')}] of {argument('cell')}{wire}"
     sources = [int(number) for number in re.findall(r"core\.v:(\d+)\.", command)]

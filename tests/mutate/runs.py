@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,13 @@ from tests.support.lockstep import Rehearsal, fields_of
 __all__ = ["Rehearsed", "Shown", "run", "verdict"]
 
 SECONDS = 120.0
-"""Seconds after which a run is ended: a change has made a loop of gates, or a run that does not end."""
+"""Seconds after which a run is ended: a change has made a loop of gates."""
+NOT_RUN = 2
+"""Exit code of a simulator that cannot run the program."""
+LONGER = 3
+"""A run is ended when it has this many times the cycles of the core as it is, since a change has made it endless."""
+PRESET = "registers words", "registers.words"
+"""Memory of a core that the program of a scenario may preset: its name in Verilog of Amaranth, and in that of Yosys."""
 
 
 @dataclass(frozen=True)
@@ -66,37 +73,75 @@ class Shown:
     failure: str = ""
 
 
-def run(model: Path, spec: DesignSpec, scenario: Rehearsed, number: int, directory: Path) -> Shown:
-    """Run a scenario on mutant ``number``, or with 0 on the core as it is; files of the run go to ``directory``."""
+def run(
+    model: Path, spec: DesignSpec, scenario: Rehearsed, directory: Path, number: int | None = None, unchanged: Shown | None = None
+) -> Shown:
+    """Run a scenario on a compiled core.
+
+    Parameters
+    ----------
+    model : Path
+        Program that simulates the core.
+    spec : DesignSpec
+        Its design.
+    scenario : Rehearsed
+        What runs.
+    directory : Path
+        Directory for the files of the run.
+    number : int or None
+        Number of the mutant, or 0 for the core as it is; None if the model has no mutants.
+    unchanged : Shown or None
+        What the core as it is shows; a run that takes many more cycles is ended.
+    """
     ports, program = Ports.of(spec), scenario.rehearsal.program
     directory.mkdir(parents=True, exist_ok=True)
     program.save(directory / "program.bin")
     lines = [f"in {name} {width}" for name, width in ports.inputs.items()] + [
         f"out {name} {width}" for name, width in ports.outputs.items()
     ]
-    lines += [f"send {ports.stream} 0", f"set {SELECT} {number}"]
+    lines += [f"send {ports.stream} 0", *([] if number is None else [f"set {SELECT} {number}"]), f"preset {PRESET[number is not None]}"]
     (directory / "ports.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     stalls = scenario.stalls or Stalls(1, 0)
     command = [str(model.resolve()), "program.bin", "ports.txt", str(scenario.patience), str(stalls.seed), str(stalls.share)]
-    try:
-        done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return Shown(b"", failure=f"the simulator took longer than {SECONDS:g} s")
-    return _decoded(ports, scenario, done)
-
-
-def _decoded(ports: Ports, scenario: Rehearsed, done: subprocess.CompletedProcess) -> Shown:
-    """Decode the output of a simulator that has ended."""
     rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.kinds}
-    receiver = OutputReceiver(ports, scenario.rehearsal.program, lambda event, new: rows[event].append(new), scenario.patience)
-    failure = ""
+
+    def forget() -> None:
+        for blocks in rows.values():
+            del blocks[1:]
+
+    receiver = OutputReceiver(ports, program, lambda event, new: rows[event].append(new), scenario.patience, reset=forget)
+    most = LONGER * unchanged.outcome.cycles + 2 * scenario.patience if unchanged is not None else 1 << 62
+    with (directory / "errors.txt").open("wb") as errors:
+        process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+        output, failure = _received(process, receiver, most)
+    if process.returncode == NOT_RUN:
+        raise AssertionError((directory / "errors.txt").read_text(encoding="utf-8"))
+    if not failure and not receiver.done:
+        failure = f"the simulator ended with exit code {process.returncode}"
+    return Shown(output, receiver.outcome, {event: np.concatenate(blocks) for event, blocks in rows.items()}, failure)
+
+
+def _received(process: subprocess.Popen, receiver: OutputReceiver, most: int) -> tuple[bytes, str]:
+    """Output of a simulator, and why it is ended before its program is: a change can make a loop of gates, or a run without end."""
+    output, failure = bytearray(), ""
+    limit = threading.Timer(SECONDS, process.kill)
+    limit.start()
+    assert process.stdout is not None
     try:
-        receiver.receive(done.stdout)
+        with process.stdout as pipe:
+            while not failure and (block := pipe.read1(1 << 16)):
+                output += block
+                receiver.receive(block)
+                if receiver.outcome.cycles > most:
+                    failure = f"the run has not ended after {receiver.outcome.cycles} cycles"
     except CoreError as error:
         failure = error.reason
-    if not failure and not receiver.done:
-        failure = f"the simulator ended with exit code {done.returncode}"
-    return Shown(done.stdout, receiver.outcome, {event: np.concatenate(blocks) for event, blocks in rows.items()}, failure)
+    finally:
+        limit.cancel()
+        if failure:
+            process.kill()
+        process.wait()
+    return bytes(output), failure
 
 
 def verdict(spec: DesignSpec, scenario: Rehearsed, shown: Shown, unchanged: Shown | None) -> str | None:

@@ -212,6 +212,13 @@ FAULTS = [
         "core",
         test_linked.test_a_reset_ends_a_run,
     ),
+    (
+        "a core is reset for a cycle",
+        "serial.linked:LinkedCore.elaborate",
+        "m.d.sync += left.eq(RESET_CYCLES - 1)",
+        "pass",
+        test_linked.test_a_reset_lasts_until_nothing_is_in_flight,
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from python_ref.spec.frames import Answer, Kind, Reply, pack_samples, read_payload, write_payload
 from python_ref.spec.registers import MAGIC, Command, register_map
-from rtl_gen.serial.linked import LinkedCore, emit_linked
+from rtl_gen.serial.linked import RESET_CYCLES, LinkedCore, emit_linked
 from tests.support.faults import DESIGNS
 from tests.support.serial_line import SerialLine
 
@@ -45,6 +45,25 @@ def test_a_reset_ends_a_run():
         assert await line.ask(ctx, Kind.RESET) == Reply(Answer.RESET, 0)
         assert not ctx.get(line.device.busy)
         assert await line.ask(ctx, Kind.READ, read_payload([registers["count"]])) == Reply(Answer.DONE, 0, (0,))
+
+    line.run(host)
+
+
+def test_a_reset_lasts_until_nothing_is_in_flight():
+    """The core takes no sample while it is reset; ``tests/rtl_gen/test_lives.py`` has what a reset of one cycle does to a core."""
+    device = LinkedCore(DESIGNS["node"], divisor=2)
+    line = SerialLine(device, 2)
+
+    async def host(ctx):
+        await line.send(ctx, Kind.RESET)
+        cycles = 0
+        while not ctx.get(device.framing.reset):
+            await ctx.tick()
+        await ctx.tick().repeat(2)
+        while not ctx.get(device.core.sample.ready):
+            await ctx.tick()
+            cycles += 1
+        assert RESET_CYCLES - 2 <= cycles <= RESET_CYCLES + 2
 
     line.run(host)
 

@@ -25,7 +25,7 @@ from tests.support.power_up import PoweredUp, at_random, undefined, undefined_af
 from tests.support.series_shapes import SERIES_SHAPES
 from tests.support.stochastic_designs import STOCHASTIC_SHAPES
 
-RESET = 64
+RESET = 32
 """Cycles of the reset, as docs/design/host.md asks for where power-up values are unknown."""
 STEPS = 24
 

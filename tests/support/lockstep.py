@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -25,15 +25,18 @@ from rtl_gen.emit import emit_verilog
 from sim import host
 from sim.events import unpack
 from sim.ports import Ports
-from sim.program import Program, ProgramLink, ReplayLink, sample_table
+from sim.program import Op, Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
 from tests.support.series_designs import random_series_samples
 
 __all__ = [
+    "BenchLink",
+    "BenchReplay",
     "Lockstep",
     "Rehearsal",
+    "Samples",
     "ShownStep",
     "compare_events",
     "expected_events",
@@ -46,6 +49,9 @@ __all__ = [
 ]
 
 SAMPLES = 6
+
+COUNTER_LIMITS = np.array([(1 << (64 if name in ("writes", "changed") else 32)) - 1 for name in COUNTERS], dtype=np.uint64)
+"""Values at which the counters stop, in the order of ``COUNTERS``."""
 
 
 class ShownStep(NamedTuple):
@@ -79,6 +85,68 @@ class ShownStep(NamedTuple):
     hold: int = 1
 
 
+SHOWN_COUNTS = np.uint64((1 << 48) - 1)
+"""Bits of a counter that the events of a step show."""
+
+RESET_CYCLES = 32
+"""Cycles for which a core is reset."""
+
+
+class BenchLink(ProgramLink):
+    """A link that also records what a test bench does, and no host can do."""
+
+    def reset(self, sample: int) -> None:
+        """Record a reset, after which the stream goes on with this sample."""
+        self._ops.append((Op.RESET, RESET_CYCLES, sample))
+
+    def preset(self, row: int, value: int) -> None:
+        """Record a new value of a row of the memory that holds the registers."""
+        self._ops.append((Op.PRESET, row, value))
+
+    def seek(self, sample: int, words: int) -> None:
+        """Record that the stream goes on with this sample, and ends after so many words, or does not with 0."""
+        self._ops.append((Op.STREAM, words, sample))
+
+
+class BenchReplay(ReplayLink):
+    """The counterpart of a :class:`BenchLink`."""
+
+    def reset(self, sample: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+    def preset(self, row: int, value: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+    def seek(self, sample: int, words: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+
+class Samples:
+    """The samples of a stream, of which a test bench can leave out some.
+
+    Parameters
+    ----------
+    inputs, targets : array of int64
+        Raw samples.
+    order : array of int64
+        Their numbers in the order of the stream.
+    """
+
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray, order: np.ndarray) -> None:
+        self._inputs, self._targets, self._order = inputs, targets, order.tolist()
+        self.position = 0
+
+    def __iter__(self) -> Samples:
+        return self
+
+    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.position == len(self._order):
+            raise StopIteration
+        number = self._order[self.position]
+        self.position += 1
+        return self._inputs[number], self._targets[number]
+
+
 class Lockstep:
     """A host whose every action is done to a core and to its model.
 
@@ -104,6 +172,8 @@ class Lockstep:
         self.state: State = initial_state(spec, parameters)
         self.history: list[ShownStep] = []
         self.costs = [0, 0]
+        self.presets = np.zeros(len(COUNTERS), dtype=np.uint64)
+        self.cycles: int | None = None
 
     def prepare(self, seed: int | None = None) -> None:
         """Set both up for step 0."""
@@ -131,8 +201,14 @@ class Lockstep:
             self.state, observed = step(self.spec, self.state, self.sample)
             saturated = (observed["counter"] - before)[places].tolist()
             frames = self.spec.unrolled.length_of(self.sample[0]), self.spec.unrolled.hold
+            observed["counter"] = (self._counters() & SHOWN_COUNTS).astype(np.int64)
             self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, *saturated, *frames))
             self.costs = [int(value) for value in observed["cost"][-2:]]
+
+    def _counters(self) -> np.ndarray:
+        """Counters that the core must have (uint64, shape (len(COUNTERS),)): those of the model, on top of what was preset."""
+        found = self.presets + self.state.counters.astype(np.uint64)
+        return np.minimum(found, COUNTER_LIMITS)
 
     def infer(self, samples: int) -> None:
         """Judge samples."""
@@ -166,6 +242,7 @@ class Lockstep:
         """Clear the counters."""
         host.clear_counters(self.spec, self.link)
         self.state = self.state.with_clear()
+        self.presets = np.zeros(len(COUNTERS), dtype=np.uint64)
 
     def restart(self, seed: int | None = None, spec: DesignSpec | None = None) -> None:
         """Back to step 0 with another seed and, with ``spec``, other periods and rates."""
@@ -177,6 +254,39 @@ class Lockstep:
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
         seed = self.spec.perturbation.seed if seed is None else seed
         self.state = replace(self.state.with_load(), seed=seed, drawn=0, steps=0, updates=0, counters=counters)
+
+    def reset(self, sample: int, parameters: np.ndarray) -> None:
+        """Reset the core, which the host then does not set up: it loads the memories and the streams, and goes on with this sample."""
+        self.link.reset(sample)
+        self.stream.position = sample
+        self.steps = 0
+        self.history.clear()
+        self.costs, self.presets = [0, 0], np.zeros(len(COUNTERS), dtype=np.uint64)
+        self.state = initial_state(self.spec, parameters)
+        status, counters = self.read("status"), host.read_counters(self.spec, self.link)
+        if self.comparing:
+            assert status == 0, f"status {status:#x} behind a reset"
+            assert not any(counters.values()), f"behind a reset, counters are {counters}"
+        host.load_parameters(self.spec, self.link, parameters)
+        for memory in self.spec.memories:
+            if memory is not Memory.PARAMETER:
+                host.clear_memory(self.spec, self.link, memory)
+        host.restart(self.spec, self.link)
+
+    def seek(self, sample: int, words: int = 0) -> None:
+        """Let the stream go on with this sample, and with ``words`` end after so many, which are dropped before a step needs them."""
+        self.link.seek(sample, words)
+        self.stream.position = sample
+
+    def preset(self, values: Mapping[str, int]) -> None:
+        """Let a test bench set counters, which are 0, among them ``cycles``; the core, which is idle, writes them back as they are."""
+        built = register_map(self.spec)
+        for _ in range(3):  # a row that the core is writing at this moment keeps its value
+            for name, value in values.items():
+                for half in range(2 * built[name].words):
+                    self.link.preset(2 * built[name].address + half, value >> 16 * half & 0xFFFF)
+            self.link.read(built["magic"].address)
+        self.presets = np.array([values.get(name, 0) for name in COUNTERS], dtype=np.uint64)
 
     def resume(self) -> None:
         """Let the core forget where the run is, and tell it: the model goes on as if nothing had happened."""
@@ -198,6 +308,10 @@ class Lockstep:
         """Give a command."""
         self.write("command", command)
 
+    def check_cycles(self) -> None:
+        """Read the cycles, which are those in which the core was busy, if it never waited for a sample and was cleared before its runs."""
+        self.cycles = self.read("cycles")
+
     def check_registers(self) -> None:
         """Read all that the core has learned and counted: it is what the model has."""
         built = register_map(self.spec)
@@ -207,23 +321,24 @@ class Lockstep:
         sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
         if not self.comparing:
             return
-        model = dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
+        model = dict(zip(COUNTERS, self._counters().tolist(), strict=True))
         assert counters == model, {name: (counters[name], model[name]) for name in model if counters[name] != model[name]}
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
         learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
         np.testing.assert_array_equal(sums, self.state.error_sum, err_msg="E")
         for memory, values in contents.items():
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
-        if self.history:
-            assert costs[0] == self.costs[0] | self.costs[1] << 64
-            width = 32 * built["cost_change"].words
-            assert costs[1] == int(self.history[-1].observed["cost_change"][0]) & (1 << width) - 1
+        assert costs[0] == self.costs[0] | self.costs[1] << 64
+        width = 32 * built["cost_change"].words
+        assert costs[1] == (int(self.history[-1].observed["cost_change"][0]) & (1 << width) - 1 if self.history else 0)
         forward_signature, learned_signature = self.state.signature
         assert costs[2] == forward_signature | learned_signature << 32
 
 
 class Rehearsal:
     """A scenario whose actions are recorded as a program, which a core runs before its model is compared with it.
+
+    Only CXXRTL runs a program that resets the core, or presets its counters.
 
     Parameters
     ----------
@@ -235,6 +350,8 @@ class Rehearsal:
         Source of the initial parameters, the samples and their order.
     samples : int
         Length of the sample stream, in samples.
+    near : bool
+        Whether the targets of a sample are all but equal, and near the half at which a single one is judged.
 
     Attributes
     ----------
@@ -242,24 +359,29 @@ class Rehearsal:
         Operations of the host and sample stream.
     """
 
-    def __init__(self, spec: DesignSpec, scenario: Callable[[Lockstep], None], rng: random.Random, samples: int = 400):
+    def __init__(
+        self, spec: DesignSpec, scenario: Callable[[Lockstep], None], rng: random.Random, samples: int = 400, *, near: bool = False
+    ):
         self._spec, self._scenario = spec, scenario
         self._parameters = random_parameters(rng, spec)
         self._inputs, self._targets = samples_of(rng, spec, SAMPLES)
+        if near:
+            self._targets = near_targets(rng, spec, SAMPLES)
         self._order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
-        recorder = ProgramLink()
+        recorder = BenchLink()
         scenario(self._attempt(recorder))
         self.program = recorder.program(stream_table(spec, self._inputs, self._targets), self._order)
 
     def _attempt(self, link: Any) -> Lockstep:
-        stream = ((self._inputs[k], self._targets[k]) for k in self._order)
-        return Lockstep(self._spec, link, stream, self._parameters)
+        return Lockstep(self._spec, link, Samples(self._inputs, self._targets, self._order), self._parameters)
 
     def compare(self, shown: dict[str, dict[str, np.ndarray]], outcome: Outcome) -> None:
         """Fail where the model differs from a core that ran the program; ``shown`` is what :func:`fields_of` makes of its events."""
-        second = self._attempt(ReplayLink(outcome.responses))
+        second = self._attempt(BenchReplay(outcome.responses))
         self._scenario(second)
         compare_events(self._spec, second.history, shown)
+        if second.cycles is not None:
+            assert second.cycles == outcome.busy_cycles, f"{second.cycles} cycles, and {outcome.busy_cycles} in which the core was busy"
 
 
 def run_lockstep(
@@ -297,6 +419,14 @@ def run_lockstep(
 def samples_of(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Raw input words (int64, shape (count, record_inputs)) and targets (shape (count, n_out)) of random samples."""
     return (random_series_samples if spec.series else random_samples)(rng, spec, count)
+
+
+def near_targets(rng: random.Random, spec: DesignSpec, count: int) -> np.ndarray:
+    """Targets (int64, shape (count, n_out)) that differ by at most a place, around the half, the ends, zero, and anything else."""
+    form, outputs = spec.formats.activation, spec.network.n_out
+    middles = [1 << max(form.fraction_bits - 1, 0), form.min, form.max, 0, rng.randint(form.min, form.max), rng.randint(form.min, form.max)]
+    rows = [[middles[number % len(middles)] + rng.choice((-1, 0, 0, 1)) for _ in range(outputs)] for number in range(count)]
+    return np.clip(np.array(rows, dtype=np.int64), form.min, form.max)
 
 
 def stream_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.optimizer import ShiftAdam
-from python_ref.spec.registers import MAGIC, Command, Memory, register_map
+from python_ref.spec.registers import MAGIC, Command, Memory, Status, register_map
 from sim import host
 from tests.support.designs import random_parameters
 from tests.support.lockstep import Lockstep
@@ -20,12 +20,17 @@ __all__ = [
     "Scenario",
     "constant_rate",
     "discarding",
+    "extremes",
     "host_access",
+    "large_counts",
+    "no_commands",
     "other_periods",
     "plain",
     "random_scenario",
     "resuming",
+    "starving",
     "stopping",
+    "ties",
     "writes_while_busy",
 ]
 
@@ -37,8 +42,10 @@ def plain(steps: int) -> Scenario:
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
+        lockstep.check_registers()
         lockstep.train(steps)
         lockstep.check_registers()
+        lockstep.check_cycles()
 
     return scenario
 
@@ -149,15 +156,26 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
+        last = spec.layout.words - 1
+        lockstep.write("select", Memory.PARAMETER << 16)
+        lockstep.write("address", last)
         lockstep.write("count", 1_000_000)
         lockstep.command(Command.TRAIN)
+        lockstep.read("data")
         host.load_parameters(spec, lockstep.link, other)
         for name in names:
             lockstep.write(name, 3)
         for command in (Command.RESTART, Command.CLEAR, Command.DISCARD, Command.TRAIN, Command.INFER):
             lockstep.command(command)
-        busy = lockstep.read("status")
+        busy, magic = lockstep.read("status"), lockstep.read("magic")
+        lockstep.command(Command.STOP)
+        lockstep.link.wait_idle()
+        data = lockstep.read("data")
         stop(lockstep)
+        placed = (spec.layout.parameter_lane == 0) & (spec.layout.parameter_word == last)
+        if lockstep.comparing and placed.any():
+            expected = int(lockstep.state.parameters[placed][0]) & 0xFFFFFFFF
+            assert data == expected, f"the addressed word is {data:#x}, not {expected:#x}: address or select has changed during a run"
         # What is left of the run, with the settings that it had.
         before = lockstep.steps
         lockstep.command(Command.TRAIN)
@@ -166,6 +184,7 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
         stop(lockstep)
         if lockstep.comparing:
             assert busy & 1
+            assert magic == MAGIC
             assert before > 0
             assert lockstep.steps > before + 6
         lockstep.restart()
@@ -228,6 +247,115 @@ def host_access(rng: random.Random, spec: DesignSpec) -> Scenario:
     return scenario
 
 
+def no_commands() -> Scenario:
+    """A host that writes numbers to ``command`` that are none: nothing happens."""
+    numbers = (0, 7, 8, *(command | 1 << bit for command in Command for bit in (3, 8, 15, 16, 24, 31)))
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(3)
+        lockstep.write("count", 5)
+        for number in numbers:
+            lockstep.write("command", number)
+            status = lockstep.read("status")
+            assert not status, f"after the command {number:#x}, status is {status:#x}"
+        lockstep.check_registers()
+        lockstep.train(3)
+        lockstep.check_registers()
+
+    return scenario
+
+
+def large_counts(behind: Scenario | None = None, delay: int = 12) -> Scenario:
+    """Runs of 2ᵏ and 2ᵏ + 1 steps, which are stopped: they last beyond the step at which each part of the count has borrowed.
+
+    The rate of the design is constant; otherwise the model does not follow, and ``behind`` resets the core.
+    """
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for bit in range(8, 32):
+            lockstep.write("count", (1 << bit) + bit % 2)
+            lockstep.command(Command.TRAIN)
+            for _ in range(delay):
+                lockstep.read("status")
+            busy = lockstep.read("status")
+            lockstep.command(Command.STOP)
+            lockstep.link.wait_idle()
+            if behind is None:
+                lockstep.follow(lockstep.read("steps") - lockstep.steps)
+            assert busy & 1 or not lockstep.comparing, f"a run of 2^{bit} steps has ended too early"
+        if behind is not None:
+            behind(lockstep)
+        lockstep.check_registers()
+        lockstep.train(3)
+        lockstep.check_registers()
+
+    return scenario
+
+
+def starving(spec: DesignSpec, samples: int) -> Scenario:
+    """A host that lets a core wait for a sample, reads that it waits, and stops it; the stream has so many samples."""
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(spec.schedule.sample_period * samples)
+        before = lockstep.read("status")
+        lockstep.write("count", 5)
+        lockstep.command(Command.TRAIN)
+        for _ in range(30):
+            lockstep.read("status")
+        waiting, steps, cycles = lockstep.read("status"), lockstep.read("steps"), lockstep.read("cycles")
+        for _ in range(10):
+            lockstep.read("status")
+        later = lockstep.read("cycles")
+        if lockstep.comparing:
+            assert before == 0
+            assert waiting == Status.BUSY | Status.STARVED, f"without a sample, status is {waiting:#x}"
+            assert steps == lockstep.steps, "without a sample there is no step"
+            assert cycles == later, "cycles of waiting are not counted"
+
+    return scenario
+
+
+def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
+    """A host that gives a core parameters at their limits, so that whatever can saturate does."""
+    low, high = spec.parameter_limits
+    ends = np.array([low, high], dtype=np.int64)
+    count = spec.network.n_parameters
+    given = [np.full(count, high), np.full(count, low), ends[np.arange(count) % 2]]
+    given += [ends[[rng.randrange(2) for _ in range(count)]] for _ in range(5)]
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for parameters in given:
+            lockstep.load(parameters)
+            lockstep.train(4)
+            lockstep.check_registers()
+
+    return scenario
+
+
+def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
+    """A host that gives a core parameters for which outputs are equal or nearly so: all zero, and neurons of a layer that are alike."""
+    alike = np.concatenate(
+        [np.resize(random_parameters(rng, spec)[: layer.n_parameters // layer.n_out], layer.n_parameters) for layer in spec.network.layers]
+    )
+
+    near = [rng.choice((-1, 1)) * alike + np.array([rng.choice((-1, 0, 0, 1)) << place for _ in alike]) for place in (*range(8), 0, 2, 4)]
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for parameters in (np.zeros_like(alike), alike, *near, -alike):
+            lockstep.load(np.clip(parameters, *spec.parameter_limits))
+            lockstep.infer(9)
+            lockstep.check_registers()
+            lockstep.train(1)
+        lockstep.check_registers()
+
+    return scenario
+
+
 def discarding(spec: DesignSpec) -> Scenario:
     """A host that drops the samples that are loaded; none of the streams stalls, so that all buffers are full before."""
     loaded = spec.sample_buffers - spec.kept_samples - 1  # one buffer has the sample that steps use, or none yet
@@ -252,17 +380,22 @@ def discarding(spec: DesignSpec) -> Scenario:
 
 
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
-    """A host that runs a core with shorter periods than it was built for, and a design of that core; None if no others are possible."""
+    """A host that runs a core with shorter periods than it was built for, and in a network with state with signs that last for another
+    number of frames, and a design of that core; None if no others are possible."""
     fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
     found = []
     for _ in range(60):
         periods = [rng.randint(1, max(1, built)) for built in (spec.schedule.perturbation_period, *(2 * [spec.schedule.update_period]))]
+        if not spec.node and rng.random() < 0.5:  # τ_x is not limited by what was built
+            periods[1] = rng.choice((2, 3, 5, 7, (1 << rng.randrange(8, 16)) + rng.randrange(2)))
         try:
             schedule = replace(spec.schedule, **dict(zip(("perturbation_period", "sample_period", "update_period"), periods, strict=True)))
             other = replace(fixed, schedule=schedule)
+            if spec.series:
+                other = replace(other, perturbation=replace(spec.perturbation, hold=rng.randint(1, spec.network.frames)))
         except DesignError:
             continue
-        if other.digest == fixed.digest and schedule != spec.schedule:
+        if other.digest == fixed.digest and (schedule != spec.schedule or other.perturbation != spec.perturbation):
             found.append(other)
     if not found:
         return None
@@ -270,7 +403,7 @@ def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Sce
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
         lockstep.train(4)
-        for other in found[:3]:
+        for other in found[:5]:
             lockstep.restart(spec=other)
             lockstep.train(9)
             lockstep.check_registers()

@@ -1,0 +1,100 @@
+"""What plain runs do not reach: resets in the middle of anything, counters at their limits, and what a host seldom does."""
+
+import pytest
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.emit import emit_verilog
+from sim.engines.cxxrtl import build_cxxrtl
+from sim.ports import Ports
+from tests.mutate.__main__ import rehearsed, spec_of
+from tests.mutate.runs import run, verdict
+from tests.support import lockstep
+from tests.support.faults import Fault, planted
+
+NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "drop a part", "starving")
+"""Scenarios that the other tests do not run."""
+
+FAULTS = (
+    Fault(
+        "probes in flight survive a reset",
+        "presentation.controller:PresentationController.elaborate",
+        "ending, in_flight, errors_ready = Signal(), Signal(range(3)), Signal()",
+        "ending, in_flight, errors_ready = Signal(), Signal(range(3), reset_less=True), Signal()",
+        "reset 1",
+    ),
+    Fault("no carry beyond 32 bits", "registers:RegisterFile.elaborate", "carry.eq(summed[HALF] & (slot != 1))", "carry.eq(0)", "counters"),
+    Fault("a command's high half", "host:HostPort._write", "short.all()", "short[0]", "no commands"),
+    Fault(
+        "a read during a run counts the address up",
+        "host:HostPort.elaborate",
+        'counts.eq(ends & at["data"] & ~self.busy)',
+        'counts.eq(ends & at["data"])',
+        "writes while busy",
+    ),
+    Fault(
+        "the low part of a count ends a run",
+        "controller:DownCounter.elaborate",
+        "self.none.eq(Cat(none).all())",
+        "self.none.eq(none[0])",
+        "large counts",
+    ),
+    Fault(
+        "a dropped sample leaves its number of words",
+        "operands:SampleLoader.elaborate",
+        "m.d.sync += [index.eq(0), targets.eq(0), ends.eq(n_in == 1), filling",
+        "m.d.sync += [targets.eq(0), ends.eq(n_in == 1), filling",
+        "drop a part",
+    ),
+    Fault(
+        "a core that waits does not say so",
+        "presentation.controller:PresentationController.elaborate",
+        "self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends)",
+        "self.starved.eq(0)",
+        "starving",
+    ),
+    Fault(
+        "the last of the equal outputs is the answer",
+        "cost:AnswerCheck._better",
+        "Cat(1, best) + Cat(1, above)",
+        "Cat(1, best) + Cat(0, above)",
+        "ties",
+    ),
+)
+"""Faults, each with the scenario that must see it in its design."""
+
+
+def failing(spec: DesignSpec, directory, names=NAMES) -> dict[str, str]:
+    """The scenarios whose comparison fails on a core, and why."""
+    (directory / "core.v").write_text(emit_verilog(spec), encoding="utf-8")
+    model = build_cxxrtl(directory / "core.v", Ports.of(spec), directory / "build", optimize="-O0")
+    found = {}
+    for scenario in rehearsed(spec):
+        if scenario.name in names:
+            why = verdict(spec, scenario, run(model, spec, scenario, directory / "run"), None)
+            if why:
+                found[scenario.name] = why
+    return found
+
+
+def test_a_core_is_its_model_in_what_is_rare(tmp_path):
+    assert failing(spec_of("node"), tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xor", "node:sequential", "series:leaky", "sparse:plain", "adam"])
+def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
+    assert failing(spec_of(name), tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_fault_is_seen(fault, tmp_path, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    assert failing(spec_of("node"), tmp_path, (fault.design,)).keys() == {fault.design}
+
+
+@pytest.mark.slow
+def test_a_reset_of_one_cycle_leaves_words_in_flight(tmp_path, monkeypatch):
+    """That is why a frame RESET lasts longer (``rtl_gen.serial.linked``)."""
+    monkeypatch.setattr(lockstep, "RESET_CYCLES", 1)
+    assert failing(spec_of("node"), tmp_path, ("reset 1", "reset 2")).keys() == {"reset 1", "reset 2"}
