@@ -20,7 +20,7 @@ from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
-from boards.parts import carry_registers, output_registers, reset_copies
+from boards.parts import carry_registers, multiplier_sites, output_registers, reset_copies
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -58,6 +58,11 @@ _REWRITES: dict[str, tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...
 }
 """By family, what rewrites a synthesised netlist before it is placed, one after the other: the function of each, and its file beside a
 script and here."""
+
+_SITES: dict[str, tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]] = {
+    "85k": ((multiplier_sites.give_sites, multiplier_sites.FILE, multiplier_sites.__file__),),
+}
+"""By device, as nextpnr names it, what gives cells their sites in a netlist after :data:`_REWRITES`, in the same form."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,12 @@ class Built:
     def frequency_mhz(self) -> float | None:
         """Median frequency of the core's clock over the seeds, in MHz; None without place and route."""
         return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
+
+
+def _rewrites(spec: LearningSpec, board: Board) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
+    """What rewrites the synthesised netlist of a design for a board, in the form of :data:`_REWRITES`."""
+    has_sites = board.family == "ecp5" and spec.hardware.lanes >= multiplier_sites.FEWEST_LANES
+    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if has_sites else ())
 
 
 # -- Files and commands -----------------------------------------------------------------------------------------------
@@ -190,7 +201,7 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-    for _, name, source in _REWRITES.get(board.family, ()):
+    for _, name, source in _rewrites(spec, board):
         files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
@@ -203,7 +214,7 @@ def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _REWRITES.get(board.family, ())]
+    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(spec, board)]
     for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -319,18 +330,18 @@ def _synthesise(spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say
     (folder / "top.json").unlink(missing_ok=True)
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
-    total = _rewritten(planned, folder, top_module(spec))
+    total = _rewritten(spec, planned, folder)
     excess = over(total, board.part)
     if excess:
         raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
 
 
-def _rewritten(planned: Plan, folder: Path, top: str) -> Resources:
-    """Rewrite a synthesised netlist for its family, unless only the netlist as it is fits; return its resources."""
-    board, path = planned.board, folder / "top.json"
+def _rewritten(spec: LearningSpec, planned: Plan, folder: Path) -> Resources:
+    """Rewrite a synthesised netlist for its board, unless only the netlist as it is fits; return its resources."""
+    board, path, top = planned.board, folder / "top.json", top_module(spec)
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _REWRITES.get(board.family, ())):
+    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(spec, board)):
         return counted(netlist, top, board.part)
     total = counted(netlist, top, board.part)
     if over(total, board.part):
