@@ -21,6 +21,7 @@ from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_repo
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
 from boards.parts import carry_registers, multiplier_sites, output_registers, reset_copies
+from boards.parts.equal_modules import merged
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -123,8 +124,16 @@ class Built:
 
 def _rewrites(spec: LearningSpec, board: Board) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
     """What rewrites the synthesised netlist of a design for a board, in the form of :data:`_REWRITES`."""
-    has_sites = board.family == "ecp5" and spec.hardware.lanes >= multiplier_sites.FEWEST_LANES
-    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if has_sites else ())
+    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if _has_many_lanes(spec, board) else ())
+
+
+def _has_many_lanes(spec: LearningSpec, board: Board) -> bool:
+    """Whether a design has so many lanes that each is synthesised once, as a module of its own, and placed where it belongs.
+
+    Mapped by itself, a lane's slowest path is the slowest of all, and Yosys would make it shorter at any price: without the multiplexers
+    behind look-up tables, the price is low.
+    """
+    return board.family == "ecp5" and spec.hardware.lanes >= multiplier_sites.FEWEST_LANES
 
 
 # -- Files and commands -----------------------------------------------------------------------------------------------
@@ -138,7 +147,8 @@ def _synthesis(board: Board) -> str:
 def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
     """Commands of the Yosys script. Modules kept whole while Yosys infers DSP blocks and merges registers are flattened afterwards."""
     top = top_module(spec)
-    kept = kept_modules(spec, macs=board.part.keeps_mac)
+    kept, many = kept_modules(spec, macs=board.part.keeps_mac), _has_many_lanes(spec, board)
+    kept += ("*.lane*",) if many else ()
     flat = ["setattr -mod -unset keep_hierarchy *", "flatten", "opt_clean -purge"] if kept else []
     return [
         "read_verilog top.v",
@@ -146,7 +156,7 @@ def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
         "proc",
         *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
         *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
-        f"{_synthesis(board)} -top {top}",
+        f"{_synthesis(board)}{' -nowidelut' if many else ''} -top {top}",
         *flat,
         "check -assert",
         "stat",
@@ -198,6 +208,8 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
         top = emit_alone_top(spec, planned)
     else:
         top = emit_top(spec, planned)
+    if _has_many_lanes(spec, board):
+        top = merged(top)
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
