@@ -21,7 +21,6 @@ from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_repo
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
 from boards.parts import carry_registers, multiplier_sites, output_registers, reset_copies
-from boards.parts.equal_modules import merged
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -31,6 +30,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal, unknown
 from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import kept_modules
+from rtl_gen.toolchain.equal_modules import merged
 from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 
 __all__ = ["BITSTREAMS", "Built", "Placed", "build_board", "write_sources"]

@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from boards.board import board_files, read_board
 from boards.flow import build
-from boards.parts.equal_modules import merged
 from boards.parts.multiplier_sites import FEWEST_LANES
 from boards.plan import plan
+from rtl_gen.toolchain.equal_modules import merged
 from rtl_gen.toolchain.verilog import component_verilog
 from rtl_gen.toolchain.yosys import run_yosys
 from tests.support.node_designs import node_design
