@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The accumulators of many lanes leave one per cycle and in order, from the cycle after they are captured, whatever is still on its way."""
 
 import random
