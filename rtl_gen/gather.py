@@ -19,7 +19,7 @@ from rtl_gen.slot import delayed
 
 __all__ = ["MAX_SHIFTED_LANES", "Gather", "GatherStage", "leaving_count"]
 
-MAX_SHIFTED_LANES = 4 * MAX_DIRECT_LANES
+MAX_SHIFTED_LANES = 8 * MAX_DIRECT_LANES
 """Most lanes whose accumulators move through one shift register of all lanes."""
 
 _GROUP = MAX_DIRECT_LANES

@@ -24,8 +24,8 @@ __all__ = ["COLUMNS", "FEWEST_LANES", "FILE", "ROWS", "give_sites"]
 FILE = "multiplier_sites.py"
 """Name of this file where it is copied beside a build script."""
 
-FEWEST_LANES = 33
-"""Lanes from which sites are given. Fewer ones take part of a row, and the placer finds room for them by itself."""
+FEWEST_LANES = 65
+"""Lanes from which sites are given. For fewer ones, the placer finds room by itself: 64 lanes have been routed without."""
 
 ROWS = ((10, 22), (34, 46), (58, 70))
 """Each row of multipliers, and the row of block memories behind it, by their Y coordinates (Project Trellis, tile grid of LFE5U-85F)."""

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from boards.board import board_files, read_board
 from boards.flow import build
-from boards.parts.multiplier_sites import FEWEST_LANES
+from boards.parts import multiplier_sites
 from boards.plan import plan
 from rtl_gen.toolchain.equal_modules import merged
 from rtl_gen.toolchain.verilog import component_verilog
@@ -80,9 +80,10 @@ def test_equal_modules_are_one_and_the_circuit_is_the_same(tmp_path):
     run_yosys(commands, tmp_path)
 
 
-def test_a_build_of_many_lanes_has_one_module_for_all_and_keeps_it_whole(tmp_path):
+def test_a_build_of_many_lanes_has_one_module_for_all_and_keeps_it_whole(tmp_path, monkeypatch):
     board = read_board(board_files()["ulx3s-85f"])
-    spec = node_design(sizes=(3, FEWEST_LANES, 2), lanes=FEWEST_LANES)
+    monkeypatch.setattr(multiplier_sites, "FEWEST_LANES", 9)
+    spec = node_design(sizes=(3, 9, 2), lanes=9)
     build.write_sources(spec, plan(board), tmp_path)
     found = modules((tmp_path / "top.v").read_text(encoding="utf-8"))
     assert [name.rsplit(".", 1)[1] for name in found if re.search(r"\.lane\d+$", name)] == ["lane0"]
@@ -91,5 +92,5 @@ def test_a_build_of_many_lanes_has_one_module_for_all_and_keeps_it_whole(tmp_pat
     script = (tmp_path / "synth.ys").read_text(encoding="utf-8").splitlines()
     assert "setattr -mod -set keep_hierarchy 1 *.lane*" in script
     assert f"synth_ecp5 -nowidelut -top {build.top_module(spec)}" in script
-    few = build.synthesis_commands(node_design(sizes=(3, 40, 2), lanes=FEWEST_LANES - 1), board)
+    few = build.synthesis_commands(node_design(sizes=(3, 40, 2), lanes=8), board)
     assert not [command for command in few if "lane" in command.replace(build.top_module(spec), "") or "nowidelut" in command]

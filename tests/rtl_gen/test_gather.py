@@ -1,9 +1,9 @@
-# amaranth: UnusedElaboratable=no
 """The accumulators of many lanes leave one per cycle and in order, from the cycle after they are captured, whatever is still on its way."""
 
 import random
 
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -94,5 +94,4 @@ def test_what_is_captured_leaves_in_order(lanes, clears):
 @pytest.mark.parametrize(("lanes", "gathers"), [(MAX_SHIFTED_LANES, False), (MAX_SHIFTED_LANES + 1, True)])
 def test_only_many_lanes_are_gathered_in_groups(lanes, gathers):
     spec = node_design(sizes=(3, lanes + 2, 2), lanes=lanes)
-    m = NeuronStream(spec).elaborate(None)
-    assert ("gather" in m._named_submodules) == gathers
+    assert (".gather" in rtlil.convert(NeuronStream(spec), name="top", emit_src=False)) == gathers
