@@ -17,6 +17,10 @@ __all__ = ["ForwardSignature", "Signature", "after", "fold", "folded"]
 PART = 4 * 32
 """Number of payload bits that are folded in one cycle, where payloads are wide."""
 
+MAX_COPIED = 8 * PART
+"""Most payload bits that are registered before they are folded. More come from all over a large part: each part of them is folded where it
+comes from, and four of these in the next cycle, so that few wires are long."""
+
 
 def fold(payload: Value) -> Value:
     """XOR of the 32-bit words of a packed payload, the last one padded with zeros."""
@@ -28,6 +32,10 @@ def fold(payload: Value) -> Value:
 
 def folded(m: Module, payload: Value, name: str, *, in_parts: bool = False) -> Value:
     """Fold a payload; if ``in_parts``, it is registered and folded in two cycles, and the result comes two cycles later."""
+    if in_parts and len(payload) > MAX_COPIED:
+        parts = [delayed(m, fold(payload[first : first + PART]), 1, f"{name}_part{first}") for first in range(0, len(payload), PART)]
+        fours = [reduce(xor, parts[first : first + 4]) for first in range(0, len(parts), 4)]
+        return reduce(xor, [delayed(m, four, 1, f"{name}_four{place}") for place, four in enumerate(fours)])
     value = delayed(m, payload, int(in_parts), f"{name}_payload")
     parts = [fold(value[first : first + PART]) for first in range(0, len(value), PART)]
     return reduce(xor, [delayed(m, part, int(in_parts), f"{name}_folded{place}") for place, part in enumerate(parts)])

@@ -20,7 +20,7 @@ from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
-from boards.parts import carry_registers, output_registers, reset_copies
+from boards.parts import carry_registers, multiplier_sites, output_registers, reset_copies
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -30,6 +30,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal, unknown
 from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import kept_modules
+from rtl_gen.toolchain.equal_modules import merged
 from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 
 __all__ = ["BITSTREAMS", "Built", "Placed", "build_board", "write_sources"]
@@ -58,6 +59,11 @@ _REWRITES: dict[str, tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...
 }
 """By family, what rewrites a synthesised netlist before it is placed, one after the other: the function of each, and its file beside a
 script and here."""
+
+_SITES: dict[str, tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]] = {
+    "85k": ((multiplier_sites.give_sites, multiplier_sites.FILE, multiplier_sites.__file__),),
+}
+"""By device, as nextpnr names it, what gives cells their sites in a netlist after :data:`_REWRITES`, in the same form."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,20 @@ class Built:
         return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
 
 
+def _rewrites(spec: LearningSpec, board: Board) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
+    """What rewrites the synthesised netlist of a design for a board, in the form of :data:`_REWRITES`."""
+    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if _has_many_lanes(spec, board) else ())
+
+
+def _has_many_lanes(spec: LearningSpec, board: Board) -> bool:
+    """Whether a design has so many lanes that each is synthesised once, as a module of its own, and placed where it belongs.
+
+    Mapped by itself, a lane's slowest path is the slowest of all, and Yosys would make it shorter at any price: without the multiplexers
+    behind look-up tables, the price is low.
+    """
+    return board.family == "ecp5" and spec.hardware.lanes >= multiplier_sites.FEWEST_LANES
+
+
 # -- Files and commands -----------------------------------------------------------------------------------------------
 
 
@@ -127,7 +147,8 @@ def _synthesis(board: Board) -> str:
 def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
     """Commands of the Yosys script. Modules kept whole while Yosys infers DSP blocks and merges registers are flattened afterwards."""
     top = top_module(spec)
-    kept = kept_modules(spec, macs=board.part.keeps_mac)
+    kept, many = kept_modules(spec, macs=board.part.keeps_mac), _has_many_lanes(spec, board)
+    kept += ("*.lane*",) if many else ()
     flat = ["setattr -mod -unset keep_hierarchy *", "flatten", "opt_clean -purge"] if kept else []
     return [
         "read_verilog top.v",
@@ -135,7 +156,7 @@ def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
         "proc",
         *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
         *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
-        f"{_synthesis(board)} -top {top}",
+        f"{_synthesis(board)}{' -nowidelut' if many else ''} -top {top}",
         *flat,
         "check -assert",
         "stat",
@@ -187,10 +208,12 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
         top = emit_alone_top(spec, planned)
     else:
         top = emit_top(spec, planned)
+    if _has_many_lanes(spec, board):
+        top = merged(top)
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-    for _, name, source in _REWRITES.get(board.family, ()):
+    for _, name, source in _rewrites(spec, board):
         files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
@@ -203,7 +226,7 @@ def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _REWRITES.get(board.family, ())]
+    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(spec, board)]
     for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -319,18 +342,18 @@ def _synthesise(spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say
     (folder / "top.json").unlink(missing_ok=True)
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
-    total = _rewritten(planned, folder, top_module(spec))
+    total = _rewritten(spec, planned, folder)
     excess = over(total, board.part)
     if excess:
         raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
 
 
-def _rewritten(planned: Plan, folder: Path, top: str) -> Resources:
-    """Rewrite a synthesised netlist for its family, unless only the netlist as it is fits; return its resources."""
-    board, path = planned.board, folder / "top.json"
+def _rewritten(spec: LearningSpec, planned: Plan, folder: Path) -> Resources:
+    """Rewrite a synthesised netlist for its board, unless only the netlist as it is fits; return its resources."""
+    board, path, top = planned.board, folder / "top.json", top_module(spec)
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _REWRITES.get(board.family, ())):
+    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(spec, board)):
         return counted(netlist, top, board.part)
     total = counted(netlist, top, board.part)
     if over(total, board.part):

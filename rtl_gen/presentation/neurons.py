@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
+from rtl_gen.gather import MAX_SHIFTED_LANES, Gather, leaving_count
 from rtl_gen.presentation.layouts import (
     has_full_layers,
     is_unperturbed,
@@ -151,11 +152,15 @@ class NeuronStream(wiring.Component):
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & measures(spec, self.slot))
-        waiting = [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
-        occupied = Signal(spec.hardware.lanes)
+        gather = Gather(width, spec.hardware.lanes) if spec.hardware.lanes > MAX_SHIFTED_LANES else None
+        waiting = [] if gather else [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
+        occupied = Signal(len(waiting))
         self._held = held = Signal.like(neuron, name="held", reset_less=True)
-        m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
-        others = occupied[1:2].any()
+        if gather:
+            leaves, others = leaving_count(m, take, spec.hardware.lanes, active_lanes(spec, slot))
+        else:
+            m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
+            leaves, others = occupied[0], occupied[1:2].any()
         follows = take | others
         self._coming_index = coming = self._number(m, take, follows, slot)
         self._coming_bank = Mux(take, slot.bank, held.bank)
@@ -171,11 +176,18 @@ class NeuronStream(wiring.Component):
             ]
             if has_full_layers(spec):
                 m.d.sync += held.replayed.eq(0)
-        if spec.incremental:
+        if gather:
+            m.submodules.gather = gather
+            m.d.comb += [
+                gather.comes.eq(self.slot.last & measures(spec, self.slot)),
+                gather.accumulators.eq(self.accumulators),
+                gather.clear.eq(~follows if spec.incremental else 0),
+            ]
+        elif spec.incremental:
             with m.If(~follows):
                 m.d.sync += waiting[0].eq(0)
         m.d.comb += [neuron.eq(held), neuron.last.eq(~others & held.last)]
-        return occupied[0], waiting[0], follows
+        return leaves, gather.o if gather else waiting[0], follows
 
     def _number(self, m, take, follows, slot):
         """Number of the neuron that follows."""

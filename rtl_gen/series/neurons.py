@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
+from rtl_gen.gather import MAX_SHIFTED_LANES, Gather, leaving_count
 from rtl_gen.presentation.layouts import is_unperturbed, sign_layout
 from rtl_gen.series.frames import FrameCount, length_shape, output_base
 from rtl_gen.series.layouts import evaluation_layout, in_tail, slot_layout
@@ -92,13 +93,15 @@ class EvaluationStream(wiring.Component):
         pre-activation."""
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
         width, lanes, take = spec.accumulator_width, spec.hardware.lanes, Signal()
-        waiting = [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(lanes)]
-        occupied, opens, others, ends = Signal(lanes), Signal(), Signal(), Signal()
+        gather = Gather(width, lanes) if lanes > MAX_SHIFTED_LANES else None
+        waiting = [] if gather else [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(lanes)]
+        occupied, opens, others, ends = Signal(len(waiting)), Signal(), Signal(), Signal()
         held = Signal(evaluation_layout(spec), name="held", reset_less=True)
         leaving = Signal.like(held, name="leaving")
         m.submodules.frames = frames = FrameCount(spec)
+        leaves, more = leaving_count(m, take, lanes, active_lanes(spec, slot)) if gather else (occupied[0], occupied[1:2].any())
         m.d.comb += [
-            others.eq(occupied[1:2].any()),
+            others.eq(more),
             *(frames.begin.eq(take & opens & slot.initial), frames.advance.eq(take & opens & ~slot.initial)),
             *(frames.length.eq(self.length), frames.hold.eq(self._held_frames)),
             *(leaving.eq(held), leaving.last.eq(~others & ends)),
@@ -107,7 +110,7 @@ class EvaluationStream(wiring.Component):
             take.eq(self.slot.last & self._measures),
             *(occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))),
         ]
-        with m.If(occupied[0]):
+        with m.If(leaves):
             m.d.sync += held.index.eq(held.index + 1)
         with m.If(take):
             m.d.sync += [
@@ -121,7 +124,13 @@ class EvaluationStream(wiring.Component):
                 m.d.sync += held.index.eq(0)
         with m.If(self.slot.begin & self._measures):
             m.d.sync += opens.eq(1)
-        return frames.o, leaving, occupied[0], waiting[0]
+        if gather:
+            m.submodules.gather = gather
+            m.d.comb += [
+                gather.comes.eq(self.slot.last & self._measures),
+                gather.accumulators.eq(self.accumulators),
+            ]
+        return frames.o, leaving, leaves, gather.o if gather else waiting[0]
 
     def _perturbed(self, z, neuron):
         """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""

@@ -7,7 +7,7 @@ import pytest
 
 from python_ref.fixed.signature import event_words, signed
 from python_ref.spec.events import EventField
-from rtl_gen.signature import ForwardSignature, Signature
+from rtl_gen.signature import MAX_COPIED, ForwardSignature, Signature
 from tests.support.bench import cycles
 
 WIDTHS = {"neuron": 70, "cost": 41, "change": 35}
@@ -25,9 +25,11 @@ def after(signature: int, words: list[int]) -> int:
     return signed(signature, np.array(words, dtype=np.uint32))
 
 
-@pytest.mark.parametrize("in_parts", (False, True))
-def test_words_of_one_kind_equal_the_model(in_parts):
-    rng, width = random.Random(1), 200
+@pytest.mark.parametrize(
+    ("in_parts", "width"), [(False, 200), (True, 200), (True, MAX_COPIED), (True, MAX_COPIED + 37), (True, 3 * MAX_COPIED)]
+)
+def test_words_of_one_kind_equal_the_model(in_parts, width):
+    rng = random.Random(1)
     block = Signature(width, in_parts=in_parts)
     stimuli, expected = [], []
     words: list[int] = []

@@ -13,6 +13,7 @@ from python_ref.spec.perturbation import Kind, SequentialCode
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
 from rtl_gen.emit import emit_verilog
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from sim.cosim import cosim
 from sim.engines.amaranth_sim import run_amaranth
 from sim.node_events import node_decoder
@@ -112,6 +113,17 @@ SLOW_ON_TWO = (
 def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     schedule = EVERY[name].schedule
     check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+GATHERED = ("pipelined", "wide-output", "sequential-pipelined", "pipelined, parts", "one at a time, pipelined")
+
+
+@pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=LONG)])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "pipelined")) for name in GATHERED])
+def test_every_observable_is_the_oracles_where_groups_of_lanes_keep_their_sums(name, multipliers, monkeypatch):
+    monkeypatch.setattr("rtl_gen.presentation.neurons.MAX_SHIFTED_LANES", MAX_DIRECT_LANES)
+    spec = EVERY[name] if multipliers == 1 else two_multipliers(EVERY[name])
+    check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
 
 
 SINGLE_PORT = ("plain", "one-lane", "memory", "long", "deep", "sequential", "momentum-and-memory", "pipelined")

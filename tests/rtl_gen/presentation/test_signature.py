@@ -5,6 +5,7 @@ import random
 import pytest
 
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
+from rtl_gen.signature import MAX_COPIED
 from tests.rtl_gen.presentation.slots import drive
 from tests.support.oracle import signed_by_events
 from tests.support.probe_signature import folded, register_after
@@ -76,9 +77,9 @@ def test_the_forward_signature_has_a_word_for_each_pass_and_step(in_parts):
     assert found[-1] == state
 
 
-@pytest.mark.parametrize("in_parts", [False, True])
-def test_the_learned_signature_covers_the_errors_in_its_last_word(in_parts):
-    rng, width, error = random.Random(int(in_parts)), 90, 16
+@pytest.mark.parametrize(("in_parts", "width"), [(False, 90), (True, 90), (True, MAX_COPIED + 90)])
+def test_the_learned_signature_covers_the_errors_in_its_last_word(in_parts, width):
+    rng, error = random.Random(int(in_parts)), 16
     block = LearnedSignature(width, error, in_parts=in_parts)
     idle = dict.fromkeys(("word_stb", "word_last", "error_stb", "clear"), 0)
     rows, expected, state = [idle] * 3, {}, 0

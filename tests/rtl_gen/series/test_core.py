@@ -9,6 +9,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.layers import DENSE, Leaky, Lif
 from python_ref.spec.network import Readout
 from python_ref.spec.number import Fixed
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from tests.support.lockstep import run_lockstep
 from tests.support.marks import LONG, slow_unless
 from tests.support.series_designs import random_series
@@ -29,6 +30,13 @@ def check(spec: DesignSpec, presentations: int = 3, seed: int = 1) -> None:
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_SHAPES)) for name in SERIES_SHAPES])
 def test_every_observable_is_the_model_s(name):
+    check(SERIES_SHAPES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pipelined", "leaves-late"])
+def test_every_observable_is_the_model_s_where_groups_of_lanes_keep_their_sums(name, monkeypatch):
+    monkeypatch.setattr("rtl_gen.series.neurons.MAX_SHIFTED_LANES", MAX_DIRECT_LANES)
     check(SERIES_SHAPES[name])
 
 
