@@ -81,7 +81,7 @@ class RawSamples:
     lengths: np.ndarray | None = field(default=None, compare=False)
 
     def of_frames(self, values: np.ndarray, n_in: int, samples: np.ndarray) -> np.ndarray:
-        """Return the values of the frames that some samples have, one after the other (shape (k,)), or all of them where no series ends early.
+        """Return the values of the frames that some samples have, one after the other (shape (k,)); of all where no series ends early.
 
         Parameters
         ----------
