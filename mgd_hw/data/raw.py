@@ -81,7 +81,7 @@ class RawSamples:
     lengths: np.ndarray | None = field(default=None, compare=False)
 
     def of_frames(self, values: np.ndarray, n_in: int, samples: np.ndarray) -> np.ndarray:
-        """Return the values of the frames that some samples have (shape (k,)), or all of them where no series ends early.
+        """Return the values of the frames that some samples have, one after the other (shape (k,)); of all where no series ends early.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class RawSamples:
         n_in : int
             Number of inputs of a frame.
         samples : array of int64
-            Numbers of the samples.
+            Number of each sample that is wanted, from 0, in the order of the result.
         """
         chosen = values[samples]
         if self.lengths is None:
