@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -81,3 +84,39 @@ def test_the_command_says_how_inputs_ended(capsys, monkeypatch) -> None:
     monkeypatch.setitem(TARGETS, "idx", Target("idx", lambda: st.integers(0, 9), raises))
     assert main(["idx", "--inputs", "30"]) == 1
     assert "idx: ValueError: a traceback" in capsys.readouterr().out
+
+
+def archive(**arrays) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+def encrypted(content: bytes) -> bytes:
+    """An archive whose entries claim to be encrypted."""
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        parts = content.split(mark)
+        content = mark.join([parts[0], *(part[: place - 4] + b"\1" + part[place - 3 :] for part in parts[1:])])
+    return content
+
+
+def unnamed(content: bytes) -> bytes:
+    """An archive whose first entry has a name of 2,000 bytes, which zipfile quotes."""
+    return content[:26] + (2_000).to_bytes(2, "little") + content[28:]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("npz", (unnamed(archive(x=np.zeros((400, 2)), y=np.zeros(400))), 1), "it cannot be read as npz"),
+        ("parameters", unnamed(archive(**{"layer1.weight": np.zeros(400)})), "it cannot be read as npz"),
+        ("checkpoint", unnamed(archive(step=np.zeros(400))), "it is not a checkpoint"),
+        ("parameters", encrypted(archive(**{"layer1.weight": np.zeros(4)})), "encrypted"),
+        ("checkpoint", encrypted(archive(step=1)), "encrypted"),
+        ("checkpoint", archive(step=np.inf, origin="a", digest="b", seconds=0.0), "it is not a checkpoint .cannot convert"),
+    ],
+)
+def test_what_was_found_ends_in_a_message(name: str, given: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=said) as caught:
+        TARGETS[name].take(given, tmp_path / "work")
+    assert len(str(caught.value)) < run.LONGEST_MESSAGE and "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import LARGEST_DATA
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import Refusal, said
 
 __all__ = ["read_npz"]
 
@@ -118,7 +118,7 @@ def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
         MemoryError,
         RuntimeError,
     ) as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = said(error)
         pickled = "Object arrays" in message
         remedy = "Save arrays of one type: labels with y.astype(str), say. Nothing is unpickled." if pickled else _FORM
         raise refuse(f"it cannot be read as npz ({message})", remedy) from None

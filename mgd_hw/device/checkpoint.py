@@ -14,13 +14,20 @@ import numpy as np
 
 from mgd_hw.common.files import write_file
 from python_ref.fixed.machine import sample_number
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import Refusal, said
 from python_ref.trace import LearnerRun, Run
 
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint file in the results directory."""
+
+
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+"""What reading a file that is not a checkpoint may raise."""
 
 
 class RunDigest:
@@ -111,9 +118,8 @@ class Checkpoint:
         except FileNotFoundError:
             remedy = "Leave --resume out, or name the directory with -o."
             raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            said = str(error).split("\n")[0]
-            raise Refusal(f"it is not a checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
+        except _UNREADABLE as error:
+            raise Refusal(f"it is not a checkpoint ({said(error)})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin
         if same and found.step > steps:

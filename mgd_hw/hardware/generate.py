@@ -140,8 +140,7 @@ def generate(
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
     outside : str or None
-        Where a learner behind a bus has its outside: "registers" that a processor reads and writes, or "ports" for its streams; None takes
-        "registers".
+        Where a learner behind a bus has its outside: "registers" of the processor, or "ports"; None takes "registers".
     headers : bool
         Whether C headers, a page and an IP-XACT component of the registers behind the bus are written as well; it needs PeakRDL.
     clock : float or None
@@ -159,7 +158,7 @@ def generate(
         written to.
     """
     progress, design = progress or NullProgress(), read_any(design)
-    chosen = _with_outside(design, _bus_of(bus, samples), outside)
+    chosen = _with_outside(design, bus, samples, outside)
     if headers and bus is None:
         reason = "the registers have byte addresses only behind a bus, and no bus is named"
         raise Refusal(reason, "Name one with --bus, or leave it out.", key="--headers")
@@ -167,9 +166,6 @@ def generate(
         require_peakrdl()
     if board is not None and bus is not None:
         raise Refusal("a board has its serial line, and no bus of a processor", "Leave out --board or --bus.", key="--bus", value=bus)
-    if samples is not None and isinstance(design, ExternalDesign):
-        reason = "a learner has no samples, and behind a bus its words and costs go through registers"
-        raise Refusal(reason, "Leave it out.", file=design.path, key="--samples", value=samples)
     if board is not None:
         on = design if isinstance(design, ExternalDesign) else built(design)
         return _for_board(on, board_of(board), clock, baud, out, progress)
@@ -239,10 +235,14 @@ OUTSIDES = ("registers", "ports")
 """Places where a learner behind a bus can have its outside."""
 
 
-def _with_outside(design: Design | ExternalDesign, chosen: tuple[Bus, Feeding] | None, outside: str | None) -> tuple[Bus, Feeding] | None:
+def _with_outside(design: Design | ExternalDesign, bus: str | None, samples: str | None, outside: str | None) -> tuple[Bus, Feeding] | None:
     """The bus, with the ports of a learner's outside in the place of samples where these are asked for."""
     from python_ref.spec.bus import OutsidePorts
 
+    if samples is not None and isinstance(design, ExternalDesign):
+        reason = "a learner has no samples, and behind a bus its words and costs go through registers"
+        raise Refusal(reason, "Leave it out.", file=design.path, key="--samples", value=samples)
+    chosen = _bus_of(bus, samples)
     if outside is None:
         return chosen
     if outside not in OUTSIDES:

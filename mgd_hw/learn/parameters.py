@@ -15,7 +15,7 @@ import numpy as np
 from mgd_hw.common.files import write_file
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import Refusal, unknown
+from python_ref.spec.error import Refusal, said, unknown
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.learning import LearningSpec
 
@@ -81,8 +81,8 @@ def read_parameters(spec: LearningSpec, path: Path, option: str = "--start") -> 
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in wanted if name in arrays.files}
             extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
+    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else said(error)
         raise wrong(f"it cannot be read as npz ({reason})") from None
     for name, shape in wanted.items():
         if name not in found:

@@ -178,7 +178,7 @@ def _train(job: Job) -> dict[str, Any]:
 
     design = _design(job.design)
     if isinstance(design, ExternalDesign):
-        return train_learner(job, design)
+        return train_learner(design, job.models, job.number, job.steps)
     _compiled()
     data = _data(design.data, job.validate)
     trainers = trainers_of(design, data, job.number, job.steps)

@@ -6,13 +6,10 @@ import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mgd_hw.design.external import ExternalDesign
 from python_ref.spec.error import Refusal
-
-if TYPE_CHECKING:
-    from mgd_hw.sweeps.jobs import Job
 
 __all__ = ["Checked", "check_learner", "refuse_options", "train_learner"]
 
@@ -24,7 +21,7 @@ class Checked:
     Attributes
     ----------
     design : bytes
-        Pickled design.
+        Design without its text and its derived values, pickled for the workers.
     identity : tuple
         Everything that a run depends on, except the seed number and the number of steps.
     structure : tuple
@@ -77,8 +74,8 @@ def check_learner(design: ExternalDesign, steps: int | None) -> Checked:
     return Checked(light, run, (spec.digest, periods), steps, spec.quantities * (2 if spec.two_sided else 1))
 
 
-def train_learner(job: Job, design: ExternalDesign) -> dict[str, Any]:
-    """Train the models of a job, each on a chip of its own, and return the columns of its row.
+def train_learner(design: ExternalDesign, models: Sequence[str], number: int, steps: int) -> dict[str, Any]:
+    """Train models with the seed of the design plus ``number``, each on a chip of its own, and return the columns of their row.
 
     Raises
     ------
@@ -89,8 +86,8 @@ def train_learner(job: Job, design: ExternalDesign) -> dict[str, Any]:
 
     head: dict[str, Any] = {}
     columns: dict[str, Any] = {}
-    for model in job.models:
-        found = train_once(design, model, job.number, job.steps)
+    for model in models:
+        found = train_once(design, model, number, steps)
         (accuracy,), (cost,) = found.accuracies, found.costs
         judged = {"accuracy": None if math.isnan(accuracy) else accuracy, "cost": cost, "diverged": False}
         if not head or model == "fixed":

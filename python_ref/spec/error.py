@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-__all__ = ["DOCTOR", "DesignError", "Refusal", "ToolError", "check_member", "naming", "shown", "unknown"]
+__all__ = ["DOCTOR", "DesignError", "Refusal", "ToolError", "check_member", "naming", "said", "shown", "unknown"]
 
 _LONGEST = 120
 """Maximum number of characters of a value that a message shows."""
@@ -18,6 +18,13 @@ _LONGEST = 120
 def shown(value: object) -> str:
     """Return a value in the notation of a design file, shortened so that a message stays on one line."""
     text = _toml(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def said(error: BaseException) -> str:
+    """Return the first line of the message of an error that is not ours, shortened, or the name of its kind if it has none."""
+    lines = str(error).splitlines()
+    text = lines[0] if lines else type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
