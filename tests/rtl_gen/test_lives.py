@@ -25,6 +25,13 @@ FAULTS = (
     Fault("no carry beyond 32 bits", "registers:RegisterFile.elaborate", "carry.eq(summed[HALF] & (slot != 1))", "carry.eq(0)", "counters"),
     Fault("a command's high half", "host:HostPort._write", "short.all()", "short[0]", "no commands"),
     Fault(
+        "any command stops a run",
+        "host:HostPort._write",
+        "(value[:bits] == command)",
+        "((value[:bits] == command) | (command is Command.STOP))",
+        "writes while busy",
+    ),
+    Fault(
         "a read during a run counts the address up",
         "host:HostPort.elaborate",
         'counts.eq(ends & at["data"] & ~self.busy)',

@@ -167,6 +167,8 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
             lockstep.write(name, 3)
         for command in (Command.RESTART, Command.CLEAR, Command.DISCARD, Command.TRAIN, Command.INFER):
             lockstep.command(command)
+        for _ in range(60):  # longer than what is left of a step, so that a run that was stopped has ended
+            lockstep.read("status")
         busy, magic = lockstep.read("status"), lockstep.read("magic")
         lockstep.command(Command.STOP)
         lockstep.link.wait_idle()
@@ -183,7 +185,7 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
             lockstep.read("status")
         stop(lockstep)
         if lockstep.comparing:
-            assert busy & 1
+            assert busy & 1, "only STOP ends a run"
             assert magic == MAGIC
             assert before > 0
             assert lockstep.steps > before + 6
