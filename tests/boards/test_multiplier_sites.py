@@ -101,7 +101,10 @@ def test_a_build_gives_sites_to_many_lanes_and_its_script_does_the_same(tmp_path
     assert multiplier_sites.FILE not in build.write_sources(few, plan(board), tmp_path)
     assert multiplier_sites.FILE in build.write_sources(many, plan(board), tmp_path)
     top = build.top_module(many)
-    assert f"python3 multiplier_sites.py top.json {top}\n" in (tmp_path / "build.sh").read_text(encoding="utf-8")
+    script = (tmp_path / "build.sh").read_text(encoding="utf-8")
+    assert f"python3 multiplier_sites.py top.json {top}\n" in script
+    assert "--router router2" in script
+    assert "router2" not in build.place_job(board, board.core_mhz, 1).arguments
     module = netlist(FEWEST_LANES)
     (tmp_path / "top.json").write_text(json.dumps({"modules": {top: module}}), encoding="utf-8")
     command = [sys.executable, multiplier_sites.FILE, "top.json", top]
