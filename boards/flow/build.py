@@ -122,9 +122,9 @@ class Built:
         return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
 
 
-def _rewrites(spec: LearningSpec, board: Board) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
+def _rewrites(board: Board, many_lanes: bool) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
     """What rewrites the synthesised netlist of a design for a board, in the form of :data:`_REWRITES`."""
-    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if _has_many_lanes(spec, board) else ())
+    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if many_lanes else ())
 
 
 def _has_many_lanes(spec: LearningSpec, board: Board) -> bool:
@@ -217,7 +217,7 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-    for _, name, source in _rewrites(spec, board):
+    for _, name, source in _rewrites(board, _has_many_lanes(spec, board)):
         files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
@@ -230,7 +230,7 @@ def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(spec, board)]
+    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(board, _has_many_lanes(spec, board))]
     for job in (place_job(board, planned.clock.mhz, 1, many_lanes=_has_many_lanes(spec, board)), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -346,18 +346,18 @@ def _synthesise(spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say
     (folder / "top.json").unlink(missing_ok=True)
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
-    total = _rewritten(spec, planned, folder)
+    total = _rewritten(planned, folder, top_module(spec), many_lanes=_has_many_lanes(spec, board))
     excess = over(total, board.part)
     if excess:
         raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
 
 
-def _rewritten(spec: LearningSpec, planned: Plan, folder: Path) -> Resources:
+def _rewritten(planned: Plan, folder: Path, top: str, *, many_lanes: bool = False) -> Resources:
     """Rewrite a synthesised netlist for its board, unless only the netlist as it is fits; return its resources."""
-    board, path, top = planned.board, folder / "top.json", top_module(spec)
+    board, path = planned.board, folder / "top.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(spec, board)):
+    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(board, many_lanes)):
         return counted(netlist, top, board.part)
     total = counted(netlist, top, board.part)
     if over(total, board.part):

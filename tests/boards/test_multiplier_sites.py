@@ -112,5 +112,5 @@ def test_a_build_gives_sites_to_many_lanes_and_its_script_does_the_same(tmp_path
     given = give_sites(module)
     assert done.stdout == f"{given} multipliers and memories of lanes have sites.\n"
     assert json.loads((tmp_path / "top.json").read_text(encoding="utf-8")) == {"modules": {top: module}}
-    assert build._rewrites(many, board)[-1][0] is give_sites
-    assert give_sites not in [row[0] for row in build._rewrites(many, read_board(board_files()["icebreaker"]))]
+    assert build._rewrites(board, many_lanes=True)[-1][0] is give_sites
+    assert not build._has_many_lanes(many, read_board(board_files()["icebreaker"]))
