@@ -147,7 +147,7 @@ def leaving_count(m: Module, take: Value, lanes: int, active: Value) -> tuple[Va
     take : Value
         Strobe: the accumulators are captured at the end of this cycle.
     lanes : int
-        Number of lanes.
+        Number of lanes in the array, which is the largest ``active``.
     active : Value
         Number of the lanes whose accumulators are used; valid with ``take``.
     """

@@ -122,9 +122,9 @@ class Built:
         return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
 
 
-def _rewrites(spec: LearningSpec, board: Board) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
+def _rewrites(board: Board, many_lanes: bool) -> tuple[tuple[Callable[[dict[str, Any]], int], str, str], ...]:
     """What rewrites the synthesised netlist of a design for a board, in the form of :data:`_REWRITES`."""
-    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if _has_many_lanes(spec, board) else ())
+    return _REWRITES.get(board.family, ()) + (_SITES.get(board.device, ()) if many_lanes else ())
 
 
 def _has_many_lanes(spec: LearningSpec, board: Board) -> bool:
@@ -164,8 +164,11 @@ def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
     ]
 
 
-def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
-    """The job that places and routes a synthesised design from one seed."""
+def place_job(board: Board, mhz: Fraction, seed: int, *, many_lanes: bool = False) -> Job:
+    """The job that places and routes a synthesised design from one seed.
+
+    The many lanes of a large array are routed by nextpnr's second router, which lets wires have several uses at first.
+    """
     name = f"seed{seed}"
     report, placed = f"{name}.report.json", f"{name}.placed.json"
     common = ["--json", "top.json", "--freq", f"{float(mhz):g}", "--seed", str(seed), "--timing-allow-fail", "--report", report]
@@ -177,6 +180,7 @@ def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
     elif board.family == "ecp5":
         tool, out = "nextpnr-ecp5", f"{name}.config"
         special = [f"--{board.device}", "--package", board.package, "--speed", board.speed, "--lpf", f"{board.name}.lpf", "--textcfg", out]
+        special += ["--router", "router2"] if many_lanes else []
     elif board.family == "gowin":
         tool, out = "nextpnr-himbaechel-gowin", placed
         special = ["--device", board.device, "--vopt", f"family={board.variant}", "--vopt", f"cst={board.name}.cst"]
@@ -213,7 +217,7 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
     files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-    for _, name, source in _rewrites(spec, board):
+    for _, name, source in _rewrites(board, _has_many_lanes(spec, board)):
         files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
@@ -226,8 +230,8 @@ def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(spec, board)]
-    for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
+    lines += [f"python3 {name} top.json {top_module(spec)}" for _, name, _ in _rewrites(board, _has_many_lanes(spec, board))]
+    for job in (place_job(board, planned.clock.mhz, 1, many_lanes=_has_many_lanes(spec, board)), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
         lines.append("# " + board.program.format(bitstream=f"{spec.name}.{BITSTREAMS[board.family]}"))
@@ -288,7 +292,7 @@ def build_board(
         total = _synthesise(spec, planned, folder, seeds, say, seconds)
         if not board.builds:
             return Built(planned, total, {}, (), 0, SOURCES["xc7"], "", (), seconds)
-        timings, used = _place(planned, folder, seeds, say, progress, seconds)
+        timings, used = _place(spec, planned, folder, seeds, say, progress, seconds)
         best = max(range(seeds), key=lambda number: timings[number].mhz)
         reached = timings[best].mhz
         if reached >= planned.clock.mhz:
@@ -342,18 +346,18 @@ def _synthesise(spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say
     (folder / "top.json").unlink(missing_ok=True)
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
-    total = _rewritten(spec, planned, folder)
+    total = _rewritten(planned, folder, top_module(spec), many_lanes=_has_many_lanes(spec, board))
     excess = over(total, board.part)
     if excess:
         raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
 
 
-def _rewritten(spec: LearningSpec, planned: Plan, folder: Path) -> Resources:
+def _rewritten(planned: Plan, folder: Path, top: str, *, many_lanes: bool = False) -> Resources:
     """Rewrite a synthesised netlist for its board, unless only the netlist as it is fits; return its resources."""
-    board, path, top = planned.board, folder / "top.json", top_module(spec)
+    board, path = planned.board, folder / "top.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(spec, board)):
+    if not sum(rewrite(netlist["modules"][top]) for rewrite, _, _ in _rewrites(board, many_lanes)):
         return counted(netlist, top, board.part)
     total = counted(netlist, top, board.part)
     if over(total, board.part):
@@ -377,13 +381,14 @@ def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
 
 
 def _place(
-    planned: Plan, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
+    spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
 ) -> tuple[tuple[Timing, ...], tuple[dict[str, tuple[int, int]], ...]]:
     """Place and route from every seed; return the timing and the utilisation of each."""
     board = planned.board
     say(f"Placing and routing from {seeds} {'seed' if seeds == 1 else 'seeds'}.")
     began = time.perf_counter()
-    jobs = [place_job(board, planned.clock.mhz, seed) for seed in range(1, seeds + 1)]
+    many = _has_many_lanes(spec, board)
+    jobs = [place_job(board, planned.clock.mhz, seed, many_lanes=many) for seed in range(1, seeds + 1)]
     run_jobs(jobs, folder, notify=say, done=lambda ended: progress("Place and route", ended, seeds))
     _add(seconds, "place and route", began)
     began = time.perf_counter()

@@ -101,7 +101,10 @@ def test_a_build_gives_sites_to_many_lanes_and_its_script_does_the_same(tmp_path
     assert multiplier_sites.FILE not in build.write_sources(few, plan(board), tmp_path)
     assert multiplier_sites.FILE in build.write_sources(many, plan(board), tmp_path)
     top = build.top_module(many)
-    assert f"python3 multiplier_sites.py top.json {top}\n" in (tmp_path / "build.sh").read_text(encoding="utf-8")
+    script = (tmp_path / "build.sh").read_text(encoding="utf-8")
+    assert f"python3 multiplier_sites.py top.json {top}\n" in script
+    assert "--router router2" in script
+    assert "router2" not in build.place_job(board, board.core_mhz, 1).arguments
     module = netlist(FEWEST_LANES)
     (tmp_path / "top.json").write_text(json.dumps({"modules": {top: module}}), encoding="utf-8")
     command = [sys.executable, multiplier_sites.FILE, "top.json", top]
@@ -109,5 +112,5 @@ def test_a_build_gives_sites_to_many_lanes_and_its_script_does_the_same(tmp_path
     given = give_sites(module)
     assert done.stdout == f"{given} multipliers and memories of lanes have sites.\n"
     assert json.loads((tmp_path / "top.json").read_text(encoding="utf-8")) == {"modules": {top: module}}
-    assert build._rewrites(many, board)[-1][0] is give_sites
-    assert give_sites not in [row[0] for row in build._rewrites(many, read_board(board_files()["icebreaker"]))]
+    assert build._rewrites(board, many_lanes=True)[-1][0] is give_sites
+    assert not build._has_many_lanes(many, read_board(board_files()["icebreaker"]))
