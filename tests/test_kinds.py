@@ -577,7 +577,7 @@ def test_the_derived_rate_asks_the_code_whether_it_perturbs_single_quantities(mo
     [
         (objective, "cost", "absolute-error", "mgd_hw.design.float_model.objective"),
         (make_learner, "decay", "linear", "mgd_hw.design.float_model._decay"),
-        (lambda design: learners._machine(design, None, 1, 1, np.zeros(1)), "form", "hybrid", "mgd_hw.learn.learners._machine"),
+        (lambda design: learners.fresh_machine(design, None, 1, 1, np.zeros(1)), "form", "hybrid", "mgd_hw.learn.learners.fresh_machine"),
     ],
 )
 def test_an_unknown_kind_of_the_float_side_is_refused(use: Callable[[Design], Any], name: str, value: str, place: str) -> None:
