@@ -191,10 +191,8 @@ def build_cocotb(
     if simulator == "verilator" and notify is not None:
         notify("Verilator compiles the core, which takes up to a minute")
     source = directory / ("core.sv" if verilog.suffix == ".sv" else "core.v")
-    if simulator == "icarus":
-        source.write_text(_with_words(verilog.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        shutil.copyfile(verilog, source)
+    text = verilog.read_text(encoding="utf-8")
+    source.write_text(_with_words(text) if simulator == "icarus" else text, encoding="utf-8")
     given = list(_ARGUMENTS[simulator])
     sources = [str(source)]
     if simulator == "icarus" and source.suffix == ".sv":
