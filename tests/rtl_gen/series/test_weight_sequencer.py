@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The sequencer of weight perturbation with state issues the slots of its frames and of the tail, in the cycles that it promises."""
 
 import pytest
