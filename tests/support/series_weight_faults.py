@@ -10,7 +10,6 @@ from tests.support.series_weight_shapes import WEIGHT_SERIES_SHAPES, weight_seri
 __all__ = ["INTERRUPTED_WEIGHT_SERIES_FAULTS", "WEIGHT_SERIES_DESIGNS", "WEIGHT_SERIES_FAULTS"]
 
 WEIGHT_SERIES_DESIGNS = WEIGHT_SERIES_SHAPES | {
-    "padded": weight_series((1, 5, 2), (Lif(1), DENSE), periods=(1, 2, 1), lanes=4),
     "leaves later": weight_series((1, 2, 12), (Lif(1), DENSE), 2, lanes=12),
     "saturating": weight_series(
         kinds=(Lif(1), DENSE), input=Fixed(False, 3, 4), state=Fixed(True, 2, 6), activation=Fixed(True, 0, 7), periods=(1, 1, 1)

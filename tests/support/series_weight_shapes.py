@@ -42,6 +42,7 @@ WEIGHT_SERIES_SHAPES = {
     "tiny-adam": weight_series((1, 1), (Lif(1),), 3, optimizer=ShiftAdam(), periods=(1, 2, 1), lanes=1),
     "stochastic": weight_series(periods=(1, 3, 2), code=WalshGrayCode(), weight_cast=Cast(Rounding.STOCHASTIC), lanes=3),
     "stochastic-direct": weight_series((2, 5, 2), periods=(1, 3, 1), weight_cast=Cast(Rounding.STOCHASTIC), lanes=4, gradient_memory=False),
+    "padded": weight_series((1, 5, 2), (Lif(1), DENSE), periods=(1, 2, 1), lanes=4),
     "pipelined": weight_series((2, 10, 2), (Leaky(1), DENSE), 2, lanes=9, readout=Readout.SUM),
     "leaves-late": weight_series((1, 2, 20), (Lif(1), Lif(1)), 3, lanes=20, readout=Readout.SUM),
     "wrapping": weight_series(

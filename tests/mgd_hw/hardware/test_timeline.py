@@ -13,6 +13,7 @@ from mgd_hw.design.reader import load, parse
 from mgd_hw.hardware.timeline import contract_rows, step_contract, timeline_of
 from python_ref.spec.perturbation import Kind
 from tests.support.designs import random_design
+from tests.support.series_designs import random_series
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -31,6 +32,22 @@ def test_spans_of_a_step_add_up_to_the_contract(seed: int) -> None:
         assert sum(span.cycles for span in forward[1:]) == 2 * (contract.slots - layers[1].first_slot)
         assert timeline.second_pass == forward[len(layers)].first
         assert timeline.second_pass - contract.gap == forward[len(layers) - 1].first + forward[len(layers) - 1].cycles
+    busy = sorted((span.first, span.first + span.cycles) for span in timeline.spans if span.what != "learning")
+    assert all(end <= start for (_, end), (start, _) in pairwise(busy))
+    assert busy[-1][1] == timeline.cycles
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_spans_of_a_step_of_frames_add_up_to_the_contract(seed: int) -> None:
+    spec = random_series(random.Random(seed), max_frames=4, kind=Kind.WEIGHT)
+    contract: Any = step_contract(spec)
+    timeline = timeline_of(spec)
+    assert timeline.cycles == contract.step_cycles(2)
+    forward = [span for span in timeline.spans if span.what == "network"]
+    assert sum(span.cycles for span in forward) == 2 * contract.slots
+    assert timeline.second_pass == contract.pass_cycles
+    learning = sum(span.cycles for span in timeline.spans if span.what == "learning")
+    assert learning == contract.frame_cycles + contract.tail_cycles == contract.pass_cycles_of(1)
     busy = sorted((span.first, span.first + span.cycles) for span in timeline.spans if span.what != "learning")
     assert all(end <= start for (_, end), (start, _) in pairwise(busy))
     assert busy[-1][1] == timeline.cycles
