@@ -15,7 +15,7 @@ from python_ref.spec.error import Refusal
 from tests.fuzz import run
 from tests.fuzz.__main__ import SHARES, main
 from tests.fuzz.run import Hang, Target, fuzz
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, onnx_models
 
 
 def test_each_target_has_a_share() -> None:
@@ -105,9 +105,22 @@ def unnamed(content: bytes) -> bytes:
     return content[:26] + (2_000).to_bytes(2, "little") + content[28:]
 
 
+def huge_weight() -> bytes:
+    """A network with a weight of 10¹⁸, behind its hidden layer."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(onnx_models()[1])
+    for stored in model.graph.initializer:
+        if stored.name == "w2":
+            stored.CopyFrom(numpy_helper.from_array(np.full((3, 2), 1e18, np.float32), "w2"))
+    return bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
+        ("onnx", huge_weight(), "its activations reach"),
         ("npz", (unnamed(archive(x=np.zeros((400, 2)), y=np.zeros(400))), 1), "it cannot be read as npz"),
         ("parameters", unnamed(archive(**{"layer1.weight": np.zeros(400)})), "it cannot be read as npz"),
         ("checkpoint", unnamed(archive(step=np.zeros(400))), "it is not a checkpoint"),

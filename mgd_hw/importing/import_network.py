@@ -27,7 +27,7 @@ from mgd_hw.importing.samples import Adapted, adapt
 from mgd_hw.importing.signal import DenseLayer
 from mgd_hw.learn.parameters import write_parameters
 from python_ref.parameters import join_parameters
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import Refusal, naming
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -171,7 +171,8 @@ def import_network(
     found = _adapted(network, task, keys, design_path, source)
     taken = found.network.in_hardware()
     weight, rounded = weight_format(taken)
-    activation, largest = activation_format(taken, found.data.train.inputs, found.data.train.targets)
+    with naming(source):
+        activation, largest = activation_format(taken, found.data.train.inputs, found.data.train.targets)
     formats = {"weight": (weight, f"the largest is {rounded.largest:.3g}"), "activation": (activation, f"the largest is {largest:.3g}")}
     regression = None if task is None else isinstance(found.data.kind, Regression)
     choices = Choices(task, keys, found.scaling, found.target_scaling, regression, formats)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mgd_hw.common.results import Result
 from mgd_hw.importing.network import TrainedNetwork
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Fixed
 
 __all__ = ["Rounded", "activation_format", "weight_format"]
@@ -56,6 +57,10 @@ class Rounded(Result):
             f"Weights are {self.format}: the largest is {self.largest:.4g}, {lost}, and rounding changes those of a layer by at most "
             f"{100 * self.error:.2g} % (root mean square)."
         )
+
+
+LARGEST_REACH = 2.0**24
+"""Magnitude of activations from which on no format is chosen."""
 
 
 def weight_format(network: TrainedNetwork) -> tuple[Fixed, Rounded]:
@@ -110,12 +115,20 @@ def activation_format(network: TrainedNetwork, inputs: np.ndarray, targets: np.n
     -------
     (Fixed, float)
         The format, with 10 fraction bits, or fewer where 16 bits would not do; and the largest magnitude of an activation.
+
+    Raises
+    ------
+    Refusal
+        If no format holds the activations.
     """
     used = {network.output, network.hidden} - {None}
     signed = any(kind.signed for kind in used if kind) or bool((targets < 0).any())
     bounded = all(kind.bounded for kind in used if kind)
     found = network.activations(inputs)
     reach = max(float(np.abs(values).max()) for values in (*found, targets))
+    if not reach < LARGEST_REACH:
+        reason = f"its activations reach {reach:.3g}, and a format of activations holds numbers below {LARGEST_REACH:.3g}"
+        raise Refusal(reason, "Look for a weight that is far too large, or train it on inputs that are scaled.")
     needed = math.floor(math.log2(ROOM * reach)) + 1 + signed if reach > 0 else 1
     integer = max(2 if bounded else 4, needed)
     fraction = max(4, min(10, WIDEST_ACTIVATION - integer))

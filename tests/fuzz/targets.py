@@ -22,7 +22,7 @@ from python_ref.spec.frames import checked, stuffed
 from tests.fuzz import inputs
 from tests.fuzz.run import Target
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "onnx_models"]
 
 NEW = "new"
 """Stands for a design file to start from, in the place of keys."""
@@ -156,7 +156,8 @@ def take_line(given: tuple[list[bytes], bytes, bool], folder: Path) -> None:
 
 
 @cache
-def _models() -> tuple[bytes, ...]:
+def onnx_models() -> tuple[bytes, ...]:
+    """Networks with one hidden layer, as ONNX files."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -223,7 +224,7 @@ TARGETS = {
         Target("idx", inputs.idx_files, take_idx),
         Target("parameters", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_parameters())), take_parameters),
         Target("checkpoint", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_checkpoints())), take_checkpoint),
-        Target("onnx", lambda: inputs.damaged(_models()), take_onnx, writes=True),
+        Target("onnx", lambda: inputs.damaged(onnx_models()), take_onnx, writes=True),
         Target("line", lambda: st.tuples(inputs.reply_streams(), st.binary(max_size=24), st.booleans()), take_line),
     )
 }
