@@ -195,3 +195,11 @@ def test_bad_kinds_are_refused():
         Fixed(True, 4, 12).to_raw(np.nan)
     with pytest.raises(ValueError, match=r"^Rounding of real numbers must be FLOOR, HALF_UP or HALF_EVEN, not "):
         Fixed(True, 4, 12).to_raw(0.5, Rounding.STOCHASTIC)
+
+
+def test_the_widest_format_and_the_longest_notation():
+    """Real numbers beyond 2⁶² saturate, and those up to it do not; a notation has up to 12 characters."""
+    widest = Fixed(True, 63, 0)
+    found = widest.to_raw(np.array([-(2.0**62), -(2.0**61) - 2.0**20, 2.0**61 + 2.0**20, 2.0**62, -(2.0**70)]))
+    assert found.tolist() == [widest.min, -(2**61) - 2**20, 2**61 + 2**20, widest.max, widest.min]
+    assert Fixed.parse("SQ-1000.1063") == Fixed(True, -1000, 1063)
