@@ -55,7 +55,8 @@ def numbers(node: OnnxNode, value: Value, what: str) -> np.ndarray:
         raise node.refuse(f"its {what} are computed from the inputs, and are no constants", DENSE)
     if value.dtype.kind not in "fiub" and value.dtype.name != "bfloat16":
         raise node.refuse(f"its {what} have the type {value.dtype}", "Export real numbers.")
-    found = value.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which is refused like any other
+        found = value.astype(np.float64)
     if not np.isfinite(found).all():
         count = int(np.count_nonzero(~np.isfinite(found)))
         verb = "is" if count == 1 else "are"

@@ -82,6 +82,11 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
         {"W": np.where(np.eye(4, 3) > 0, np.nan, 1)},
         r"node z_node \(Gemm\): 3 of the 12 numbers of its weights are",
     ),
+    "a signalling NaN": (
+        then("Relu"),
+        {"B": np.array([0, 0x7F800001, 0], np.uint32).view(np.float32)},
+        r"1 of the 3 numbers of its biases is missing or infinite",
+    ),
     "infinite": (then("Relu"), {"B": [0, np.inf, 0]}, r"1 of the 3 numbers of its biases is missing or infinite\. The training .*diverged"),
     "too wide": (
         [("MatMul", ("x", "U"), "y", {})],
