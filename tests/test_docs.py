@@ -567,6 +567,7 @@ def test_the_patches_are_short() -> None:
         assert len(re.findall(r"^\+", patch, re.MULTILINE)) <= 60, files
 
 
+@pytest.mark.slow
 def test_what_the_patches_add_goes_through_the_quick_commands(patched: Path) -> None:
     runs(patched, COMMANDS, *QUICK)
 

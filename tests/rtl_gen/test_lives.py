@@ -83,12 +83,15 @@ def failing(spec: DesignSpec, directory, names=NAMES) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_core_is_its_model_in_what_is_rare(tmp_path):
     assert failing(spec_of("node"), tmp_path) == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["xor", "node:sequential", "series:leaky", "sparse:plain", "adam"])
+@pytest.mark.parametrize(
+    "name", ["xor", "series:leaky", *(pytest.param(name, marks=pytest.mark.long) for name in ("node:sequential", "sparse:plain", "adam"))]
+)
 def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
     assert failing(spec_of(name), tmp_path) == {}
 

@@ -94,6 +94,8 @@ def learner(verilog, directory, simulator: str) -> CosimResult:
     return cosim_learner(run, chip, file, directory, simulator=simulator, options=Options(stalls=Stalls(3, 0.2), reset_cycles=RESET))
 
 
+SHORT = ("weight", "incremental", "adam", "single port", "spiking")
+each_kind = pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.long) for kind in SPECS])
 kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind == "node" else pytest.mark.slow) for kind in SPECS])
 
 
@@ -111,14 +113,14 @@ def test_the_reset_defines_all_that_it_can(kind, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", SPECS)
+@each_kind
 def test_no_undefined_value_reaches_a_result(kind, tmp_path):
     """In Icarus, every register and every word of a memory begins undefined; no valid output shows an undefined bit."""
     compare(SPECS[kind], without_values(SPECS[kind]), tmp_path, "icarus")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", SPECS)
+@each_kind
 def test_no_result_depends_on_power_up_values(kind, tmp_path):
     """A simulator may take an undefined condition for a false one, and hide a fault; random values cannot hide it."""
     compare(SPECS[kind], with_values(SPECS[kind], len(kind)), tmp_path, "cxxrtl")

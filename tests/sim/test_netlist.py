@@ -62,6 +62,7 @@ def built(tmp_path_factory):
     return spec, *netlist_of(spec, ICE40, tmp_path_factory.mktemp("netlist"))
 
 
+@pytest.mark.slow
 def test_the_netlist_is_the_same_machine(built, tmp_path):
     spec, made, model = built
     assert made.cells["SB_MAC16"] == spec.hardware.lanes + 1

@@ -87,5 +87,5 @@ SERIES_SHAPES = {
 }
 """Designs by name."""
 
-QUICK_SHAPES = ("leaky", "sums-leave", "two-lif", "no-tail", "held-signs", "by-group")
+QUICK_SHAPES = ("leaky", "sums-leave", "two-lif", "by-group")
 """Names of those that the ordinary tests run."""

@@ -56,5 +56,5 @@ WEIGHT_SERIES_SHAPES = {
 }
 """Designs by name."""
 
-QUICK_WEIGHT_SHAPES = ("leaky", "elman-two-sided", "two-lif")
+QUICK_WEIGHT_SHAPES = ("elman-two-sided", "two-lif")
 """Names of those that the ordinary tests run."""

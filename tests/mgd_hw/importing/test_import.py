@@ -327,6 +327,7 @@ def test_activations_that_are_large_get_integer_bits(folder: Path) -> None:
 # -- The start of a comparison ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_compare_shows_the_network_as_it_was_given(folder: Path) -> None:
     """In real numbers and in the hardware's, before it trains: by the classifier's own answers, and by a format that is too coarse."""
