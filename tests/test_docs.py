@@ -32,6 +32,7 @@ from rtl_gen.bus.bridge import STARVATION_CYCLES
 from rtl_gen.controller import StepController
 from rtl_gen.core import contract
 from tests.support.designs import random_design
+from tests.support.marks import slow_unless
 from tests.support.rare_events import RARE_EVENTS
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +139,14 @@ FOLLOWED_ELSEWHERE = ("notebook.md", "litex.md")
 
 
 @pytest.mark.usefixtures("quick_builds")
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name not in FOLLOWED_ELSEWHERE], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=slow_unless(page.name != "python.md"))
+        for page in PAGES[1:]
+        if page.name not in FOLLOWED_ELSEWHERE
+    ],
+)
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in blocks(page.read_text(encoding="utf-8"), "python"):

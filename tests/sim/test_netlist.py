@@ -188,6 +188,7 @@ def test_a_fault_in_one_cell_is_seen(built, tmp_path, fault):
     assert not result.equal
 
 
+@pytest.mark.slow
 def test_a_cell_without_a_model_is_named(built, tmp_path):
     _, made, _ = built
     text = "module top(input a, output b); SB_NOVELTY #(.N(1)) it (.I(a), .O(b)); endmodule\n"

@@ -14,7 +14,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=slow_unless(kind != "leaky")) for kind in LAYERS])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=slow_unless(kind == "sparse")) for kind in LAYERS])
 def test_the_three_models_are_compared(kind: str) -> None:
     design = parse(f'[network]\n{LAYERS[kind]}\n[data]\ntask = "xor"\n', "a.toml")
     found = compare_models(design, load_design(design), seeds=1, steps=40)
