@@ -38,6 +38,7 @@ __all__ = [
     "sign_layout",
     "sign_source",
     "source_class",
+    "source_of_restarts",
 ]
 
 
@@ -426,6 +427,31 @@ def source_class(code: Code) -> type[_SignSource]:
 def sign_source(spec: LearningSpec) -> _SignSource:
     """Return the source of signs for a design's code; see :func:`source_class`."""
     return source_class(spec.code)(spec)
+
+
+def source_of_restarts(spec: LearningSpec, random_signs: type[RandomSigns], where: str) -> RandomSigns | CountedSigns:
+    """Return the source of signs for a design's code, in a machine in which a sign vector may begin more than once in a step.
+
+    Parameters
+    ----------
+    spec : LearningSpec
+        The design whose signs are drawn.
+    random_signs : type
+        Class of the source of random signs whose vector begins again; the signs that are counted begin again by themselves.
+    where : str
+        Place that a message on an unknown code names.
+
+    Raises
+    ------
+    TypeError
+        If there is no such source of signs for the code.
+    """
+    source = source_class(spec.code)
+    if source is RandomSigns:  # exactly: a class derived from it computes other signs
+        return random_signs(spec)
+    if issubclass(source, CountedSigns):
+        return source(spec)
+    raise unknown("Code", spec.code, where)
 
 
 class RoundingNoise(wiring.Component):

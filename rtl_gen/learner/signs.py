@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from amaranth.hdl import Mux
 
-from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
-from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, leap_by, source_class
+from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, leap_by, source_of_restarts
 
 __all__ = ["RepeatedRandomSigns", "sign_source"]
 
@@ -45,9 +44,4 @@ def sign_source(spec: LearnerSpec) -> RandomSigns | CountedSigns:
     TypeError
         If there is no source of signs for the code.
     """
-    source = source_class(spec.code)
-    if source is RandomSigns:  # exactly: a class derived from it computes other signs
-        return RepeatedRandomSigns(spec)
-    if issubclass(source, CountedSigns):
-        return source(spec)
-    raise unknown("Code", spec.code, "rtl_gen.learner.signs.sign_source")
+    return source_of_restarts(spec, RepeatedRandomSigns, "rtl_gen.learner.signs.sign_source")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import unknown
-from rtl_gen.perturbation import CountedSigns, RandomSigns, source_class
+from rtl_gen.perturbation import CountedSigns, RandomSigns, source_of_restarts
 
 __all__ = ["FramedRandomSigns", "sign_source"]
 
@@ -34,9 +33,4 @@ def sign_source(spec: DesignSpec) -> RandomSigns | CountedSigns:
     TypeError
         If there is no source of signs for the code.
     """
-    source = source_class(spec.code)
-    if source is RandomSigns:  # exactly: a class derived from it computes other signs
-        return FramedRandomSigns(spec)
-    if issubclass(source, CountedSigns):
-        return source(spec)
-    raise unknown("Code", spec.code, "rtl_gen.series.weight_signs.sign_source")
+    return source_of_restarts(spec, FramedRandomSigns, "rtl_gen.series.weight_signs.sign_source")

