@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike, signed, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal, ValueLike, signed, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
@@ -18,10 +19,10 @@ from rtl_gen.lane import CorrelatingLane, Lane, exponent_places
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
-from rtl_gen.registers import count_latency, count_ones
+from rtl_gen.registers import count_lanes, count_latency
 from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
 
-__all__ = ["CorrelatingArray", "LaneArray"]
+__all__ = ["CorrelatingArray", "LaneArray", "MeasuringArray"]
 
 _PLACES = (MAX_DIRECT_LANES - 1).bit_length()
 """Number of low bits of a lane's number that give its position within a group of :data:`MAX_DIRECT_LANES`."""
@@ -246,13 +247,7 @@ class CorrelatingArray(wiring.Component):
         for name, valid_at in timing.state.items():
             rows[f"saturated_{name}"] = (flags(f"{name}_outside", valid_at), updated)
         for name, (which, when) in rows.items():
-            if which is None:
-                number = delayed(m, Mux(when, count, 0), count_latency(spec.hardware.lanes), name)
-            else:
-                taken = Signal(spec.hardware.lanes, name=f"{name}_taken")
-                m.d.comb += taken.eq(Mux(when, which, 0))
-                number = count_ones(m, list(taken), name)
-            m.d.comb += getattr(self, name).eq(number)
+            m.d.comb += getattr(self, name).eq(count_lanes(m, which, when, name, lanes=spec.hardware.lanes, every=count))
 
     def update_flags(self, m, updated, outside, mask):
         """The lanes whose direct update was out of range, as a row of :meth:`count`: all that exist, or none."""
@@ -302,49 +297,57 @@ class CorrelatingArray(wiring.Component):
         m.d.sync += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)
 
 
-class LaneArray(CorrelatingArray):
-    """The L lanes of a core, which work in lockstep, with the control that they share.
+class MeasuringArray(CorrelatingArray):
+    """The L lanes of a core with a network, which multiply operands and correlate, and the control that they share.
 
     Parameters
     ----------
     spec : DesignSpec
         The design whose lanes are built.
+    lanes : list of CorrelatingLane
+        The lanes, each with a sum ``accumulator``.
+    ports : dict of Member
+        Further ports of the kind of array, by name.
+    x : Shape
+        Shape of an operand.
+    ahead : StructLayout
+        What the operands need to know of the slot that comes next: ``ahead_layout(spec)``, or the whole ``slot_layout(spec)``.
+    operand_cycles : int
+        Cycles from the address of an operand to the operand.
 
     Members
     -------
     slot_ahead : In(slot_layout(spec))
         The slot that follows on ``slot`` one cycle later.
     operand_slot, operand_ahead : Out
-        The slot in the cycle in which its operand's address must be valid, and the layer and pass of the slot after it.
-    x : In(operand_shape(spec))
-        Raw operand, ``Operands.latency`` cycles after ``operand_slot``.
+        The slot in the cycle in which its operand's address must be valid, and ``ahead`` of the slot after it.
+    x : In
+        Raw operand, ``operand_cycles`` cycles after ``operand_slot``.
     accumulator_slot : Out(slot_layout(spec))
         The slot whose product the accumulators include one cycle later.
     accumulators : Out(unsigned)
         Accumulators of all lanes, lane 0's in the lowest bits.
-    sign_sums : Out(unsigned)
-        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators.
     """
 
     spec: DesignSpec
 
-    def __init__(self, spec: DesignSpec):
-        slot, count = slot_layout(spec), spec.hardware.lanes
-        ports = {
+    def __init__(self, spec: DesignSpec, lanes: list, ports: dict[str, Member], *, x: Shape, ahead: StructLayout, operand_cycles: int):
+        slot = slot_layout(spec)
+        own = {
             "slot_ahead": In(slot),
             "operand_slot": Out(slot),
-            "operand_ahead": Out(ahead_layout(spec)),
-            "x": In(operand_shape(spec)),
+            "operand_ahead": Out(ahead),
+            "x": In(x),
             "accumulator_slot": Out(slot),
-            "accumulators": Out(unsigned(count * spec.accumulator_width)),
-            "sign_sums": Out(unsigned(count * spec.sign_sum_format.width)),
+            "accumulators": Out(unsigned(len(lanes) * spec.accumulator_width)),
         }
-        super().__init__(spec, [Lane(spec) for _ in range(count)], ports)
+        self._operand_cycles = operand_cycles
+        super().__init__(spec, lanes, own | ports)
 
     @property
     def operand_latency(self) -> int:
         """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - self.timing.fanout - Operands.latency(self.spec)
+        return self.timing.weight - self.timing.fanout - self._operand_cycles
 
     @property
     def latency(self) -> int:
@@ -364,25 +367,57 @@ class LaneArray(CorrelatingArray):
         ]
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
-        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
+        self.results(m)
         # Slots are indexed by the cycle in which shared signals arrive at the lanes.
         arriving = ahead if timing.fanout else slots
         shared, per_lane = self.memories(m, arriving)
         per_lane |= self.signs(m, arriving)
-        operands, sums = self._data(m, arriving)
+        operands, sums = self.data(m, arriving)
         connect_lanes(m, self.lanes, shared | operands | self.broadcasts(m, arriving), per_lane | sums)
         self.count(m, slots)
         self.show(m, slots)
         return m
+
+    def results(self, m) -> None:
+        """Connect what the lanes have summed."""
+        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
+
+    def data(self, m, slots) -> tuple[dict, dict]:
+        """Return what the lanes multiply and sum, as signals shared and per lane; slots are indexed by their cycle at the lanes."""
+        raise NotImplementedError
+
+
+class LaneArray(MeasuringArray):
+    """The array of lanes of a network without state.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose lanes are built.
+
+    Members
+    -------
+    sign_sums : Out(unsigned)
+        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        lanes = [Lane(spec) for _ in range(spec.hardware.lanes)]
+        ports: dict[str, Member] = {"sign_sums": Out(unsigned(len(lanes) * spec.sign_sum_format.width))}
+        super().__init__(spec, lanes, ports, x=operand_shape(spec), ahead=ahead_layout(spec), operand_cycles=Operands.latency(spec))
+
+    def results(self, m):
+        """See :class:`MeasuringArray`; the lanes sum the signs of perturbations as well."""
+        super().results(m)
+        m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
 
     def following_word(self, slot) -> ValueLike:
         """See :class:`CorrelatingArray`: where both passes visited the first layer, pass 1 begins with the second one."""
         layers = self.spec.layout.layers
         return Mux(slot.both, layers[1].first_word, 0) if len(layers) > 1 else 0
 
-    def _data(self, m, slots):
-        """Return the operand of the lanes, and the signs of its sum, as signals shared and per lane."""
+    def data(self, m, slots):
+        """Return the operand of the lanes, and the signs of its sum; see :class:`MeasuringArray`."""
         timing, per_lane = self.timing, {}
         # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
         late = timing.addend - timing.parameter

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
-__all__ = ["Capture", "Counter", "RegisterFile", "count_latency", "count_ones"]
+__all__ = ["Capture", "Counter", "RegisterFile", "count_lanes", "count_latency", "count_ones"]
 
 
 BITS_A_CYCLE, SUMS_A_CYCLE = 8, 4
@@ -41,6 +41,31 @@ def count_ones(m: Module, bits: list[Value], name: str) -> Value:
         m.d.sync += [register.eq(each) for register, each in zip(registers, sums, strict=True)]
         values, fan_in = registers, SUMS_A_CYCLE
     return values[0]
+
+
+def count_lanes(m: Module, which: Value | None, when: ValueLike, name: str, *, lanes: int, every: Value) -> Value:
+    """Number of lanes in which something happens, ``count_latency(lanes)`` cycles later.
+
+    Parameters
+    ----------
+    m : Module
+        Module to which the registers are added.
+    which : Value or None
+        A bit for each lane, set where it happens; None if it happens in every lane that has a neuron.
+    when : ValueLike
+        Whether it may happen in this cycle at all.
+    name : str
+        Name of the count, with which the names of the signals begin.
+    lanes : int
+        Number of lanes L.
+    every : Value
+        Number of lanes that have a neuron in this cycle.
+    """
+    if which is None:
+        return delayed(m, Mux(when, every, 0), count_latency(lanes), name)
+    taken = Signal(lanes, name=f"{name}_taken")
+    m.d.comb += taken.eq(Mux(when, which, 0))
+    return count_ones(m, list(taken), name)
 
 
 def _total(values: list[Value]) -> Value:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from amaranth.hdl import Cat, Module, Shape, Signal, Value, ValueCastable
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import event_kinds
@@ -19,10 +18,10 @@ from rtl_gen.broadcast import Broadcast, operand_shape
 from rtl_gen.controller import StepController
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
-from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file
+from rtl_gen.host_side import connect_counts, connect_signature, connect_streams, memory_access, network_ports, register_access, settings
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, load_streams, sign_source
-from rtl_gen.probe import event_layouts
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import ForwardSignature, Signature
 from rtl_gen.slot import delayed, in_last_layer
@@ -142,18 +141,7 @@ class Core(wiring.Component):
         self.starved_port = starved_port
         self.broadcast = Broadcast(spec)
         self._plan()
-        events = event_layouts(spec)
-        super().__init__(
-            {
-                "request": In(stream.Signature(request_layout)),
-                "response": Out(stream.Signature(32)),
-                "sample": In(stream.Signature(spec.sample_width)),
-                "busy": Out(1),
-                **({"starved": Out(1)} if starved_port else {}),
-                "probe_stb": Out(len(events)),
-                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
-            }
-        )
+        super().__init__(network_ports(spec, starved_port=starved_port))
 
     def _plan(self) -> None:
         """Choose the blocks on whose latencies the cycles of passes depend."""
@@ -366,36 +354,14 @@ class Core(wiring.Component):
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, broadcast, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
-        wiring.connect(m, wiring.flipped(self.request), host.request)
-        wiring.connect(m, wiring.flipped(self.response), host.response)
-        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
+        connect_streams(m, self, host)
+        m.d.comb += settings(host, controller, ("train", "infer", "stop", "restart", "count_en"))
         m.d.comb += [
-            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
-        ]
-        m.d.comb += [
-            controller.count.eq(host.data),
-            controller.loaded.eq(host.load),
             operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
             *gradient_exponent(self.spec, host.exponent, broadcast, array),
-            array.host_lane.eq(host.lane),
-            array.host_memory.eq(host.memory),
-            array.host_address.eq(host.address),
             # The host has access to the lanes' memories from one cycle after a run to some cycles before the next run's first slot.
-            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
-            array.host_data.eq(host.data),
-            array.host_write.eq(host.write_en),
-            host.read_data.eq(array.host_read_data),
-            host.busy.eq(controller.busy),
-            host.status.eq(Cat(controller.busy, controller.starved)),
-            registers.en.eq(host.file_en),
-            registers.address.eq(host.file_address),
-            registers.clear.eq(host.clear),
-            registers.restart.eq(host.restart),
-            registers.running.eq(controller.busy),
-            host.file_data.eq(registers.o),
-            host.file_low.eq(registers.low),
-            host.file_high.eq(registers.high),
-            host.settled.eq(registers.settled),
+            *memory_access(host, array, delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
+            *register_access(host, array, registers, controller.busy, [controller.starved]),
             registers.i_steps.eq(controller.advance),
             registers.i_correct.eq(answer_check.correct),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
@@ -445,11 +411,7 @@ class Core(wiring.Component):
             self.probe_step.cost_change.eq(cost.cost_change),
             self.probe_word.eq(array.word_event),
         ]
-        built = {counter.name for counter in registers.counters}
-        for event in (self.probe_step, self.probe_learned):
-            for name in event.shape().members:
-                if name in built:
-                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+        connect_counts(m, self, registers)
         if not self.spec.hardware.signature:
             return
         m.d.comb += [
@@ -466,8 +428,4 @@ class Core(wiring.Component):
         ]
         for name, signature, shown in (("forward", forward, self.probe_step), ("learned", learned, self.probe_learned)):
             m.submodules[f"{name}_signature"] = signature
-            m.d.comb += [
-                signature.clear.eq(host.clear),
-                getattr(registers, f"i_{name}_signature").eq(signature.o),
-                shown.signature.eq(signature.o),
-            ]
+            connect_signature(m, name, signature, clear=host.clear, registers=registers, shown=shown)

@@ -11,7 +11,17 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import event_kinds
 from python_ref.spec.learner import LearnerSpec, stream_names
-from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file
+from rtl_gen.host_side import (
+    connect_counts,
+    connect_signature,
+    connect_streams,
+    event_ports,
+    host_ports,
+    memory_access,
+    register_access,
+    settings,
+)
 from rtl_gen.learner.array import LearnerArray
 from rtl_gen.learner.controller import LearnerController
 from rtl_gen.learner.measuring import CostChange, Measurement
@@ -20,7 +30,7 @@ from rtl_gen.learner.signature import PassSignature
 from rtl_gen.learner.signs import sign_source
 from rtl_gen.learner.streams import PassEnd, broadcast_of, noise_of
 from rtl_gen.perturbation import load_streams
-from rtl_gen.probe import event_layouts, shape_of
+from rtl_gen.probe import shape_of
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed
 
@@ -143,19 +153,16 @@ class LearnerCore(wiring.Component):
             between=Measurement.latency + 1,
             wait=Measurement.latency + CostChange.latency + LearnerController.begin_latency,
         )
-        events = event_layouts(spec)
         super().__init__(
             {
-                "request": In(stream.Signature(request_layout)),
-                "response": Out(stream.Signature(32)),
+                **host_ports(),
                 "sample": LearnerController(spec).signature.members["sample"],
                 **{name: Out(word_stream(spec, lane)) for lane, name in enumerate(stream_names(spec))},
                 "apply_stb": Out(1),
                 "measure_ready": Out(1),
                 "cost": In(stream.Signature(shape_of(spec.formats.cost))),
                 "busy": Out(1),
-                "probe_stb": Out(len(events)),
-                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
+                **event_ports(spec),
             }
         )
 
@@ -280,35 +287,13 @@ class LearnerCore(wiring.Component):
 
     def _connect_host(self, m, *, host, controller, array, cost_change, broadcast, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
-        wiring.connect(m, wiring.flipped(self.request), host.request)
-        wiring.connect(m, wiring.flipped(self.response), host.response)
-        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "stop", "restart", "clear", "count_en")]
+        connect_streams(m, self, host)
+        m.d.comb += settings(host, controller, ("train", "stop", "restart", "clear", "count_en"))
         m.d.comb += [
-            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
-        ]
-        m.d.comb += [
-            controller.count.eq(host.data),
-            controller.loaded.eq(host.load),
             *gradient_exponent(self.spec, host.exponent, broadcast, array),
-            array.host_lane.eq(host.lane),
-            array.host_memory.eq(host.memory),
-            array.host_address.eq(host.address),
             # The host has access to the memories from one cycle after a run to some cycles before the next run's first slot.
-            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
-            array.host_data.eq(host.data),
-            array.host_write.eq(host.write_en),
-            host.read_data.eq(array.host_read_data),
-            host.busy.eq(controller.busy),
-            host.status.eq(Cat(controller.busy, controller.starved, controller.timed_out)),
-            registers.en.eq(host.file_en),
-            registers.address.eq(host.file_address),
-            registers.clear.eq(host.clear),
-            registers.restart.eq(host.restart),
-            registers.running.eq(controller.busy),
-            host.file_data.eq(registers.o),
-            host.file_low.eq(registers.low),
-            host.file_high.eq(registers.high),
-            host.settled.eq(registers.settled),
+            *memory_access(host, array, delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
+            *register_access(host, array, registers, controller.busy, [controller.starved, controller.timed_out]),
             registers.i_steps.eq(controller.advance),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
             registers.i_cost0.eq(~cost_change.cost0),
@@ -340,11 +325,7 @@ class LearnerCore(wiring.Component):
             self.probe_word.eq(array.word_event),
         ]
         self._show_words(m, array)
-        built = {counter.name for counter in registers.counters}
-        for event in (self.probe_step, self.probe_learned):
-            for name in event.shape().members:
-                if name in built:
-                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+        connect_counts(m, self, registers)
         if not self.spec.hardware.signature:
             return
         m.submodules.forward_signature = forward = PassSignature(self.spec)
@@ -361,11 +342,7 @@ class LearnerCore(wiring.Component):
             learned.payload.eq(self.probe_word),
         ]
         for name, signature, shown in (("forward", forward, self.probe_step), ("learned", learned, self.probe_learned)):
-            m.d.comb += [
-                signature.clear.eq(host.clear),
-                getattr(registers, f"i_{name}_signature").eq(signature.o),
-                shown.signature.eq(signature.o),
-            ]
+            connect_signature(m, name, signature, clear=host.clear, registers=registers, shown=shown)
 
 
 def learner_core(spec: LearnerSpec) -> LearnerCore:

@@ -18,7 +18,7 @@ from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
-from rtl_gen.registers import count_latency, count_ones
+from rtl_gen.registers import count_lanes, count_latency
 from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
 
 __all__ = ["NodeArray"]
@@ -369,13 +369,7 @@ class NodeArray(wiring.Component):
         for name, valid_at in timing.state.items():
             rows[f"saturated_{name}"] = (flags(f"{name}_outside", valid_at), updated)
         for name, (which, when) in rows.items():
-            if which is None:
-                number = delayed(m, Mux(when, count, 0), count_latency(spec.hardware.lanes), name)
-            else:
-                taken = Signal(spec.hardware.lanes, name=f"{name}_taken")
-                m.d.comb += taken.eq(Mux(when, which, 0))
-                number = count_ones(m, list(taken), name)
-            m.d.comb += getattr(self, name).eq(number)
+            m.d.comb += getattr(self, name).eq(count_lanes(m, which, when, name, lanes=spec.hardware.lanes, every=count))
 
     def _show(self, m, slots):
         """Connect the events of an applying pass."""

@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import UNSIGNED_FIELDS
@@ -17,7 +16,8 @@ from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import factors
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
-from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file
+from rtl_gen.host_side import connect_counts, connect_streams, memory_access, network_ports, register_access, settings
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.perturbation import load_streams
 from rtl_gen.presentation.applying import applying
@@ -55,18 +55,7 @@ class NodeCore(wiring.Component):
         self.spec = spec
         self.starved_port = starved_port
         self._plan()
-        events = event_layouts(spec)
-        super().__init__(
-            {
-                "request": In(stream.Signature(request_layout)),
-                "response": Out(stream.Signature(32)),
-                "sample": In(stream.Signature(spec.sample_width)),
-                "busy": Out(1),
-                **({"starved": Out(1)} if starved_port else {}),
-                "probe_stb": Out(len(events)),
-                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
-            }
-        )
+        super().__init__(network_ports(spec, starved_port=starved_port))
 
     def _plan(self) -> None:
         """Choose the blocks on whose latencies the cycles of passes depend."""
@@ -346,38 +335,16 @@ class NodeCore(wiring.Component):
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
-        wiring.connect(m, wiring.flipped(self.request), host.request)
-        wiring.connect(m, wiring.flipped(self.response), host.response)
-        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
+        connect_streams(m, self, host)
+        m.d.comb += settings(host, controller, ("train", "infer", "stop", "restart", "count_en"))
         m.d.comb += [
-            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
-        ]
-        m.d.comb += [
-            controller.count.eq(host.data),
-            controller.loaded.eq(host.load),
             operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
-            array.host_lane.eq(host.lane),
-            array.host_memory.eq(host.memory),
-            array.host_address.eq(host.address),
-            array.host_mode.eq(self._idle),
-            array.host_data.eq(host.data),
-            array.host_write.eq(host.write_en),
+            *memory_access(host, array, self._idle),
             errors.host_mode.eq(array.host_mode),
             errors.host_address.eq(host.address),
             errors.readable.eq(controller.open & (host.memory == ERROR_SUMS)),
             array.host_error_sum.eq(errors.host_data),
-            host.read_data.eq(array.host_read_data),
-            host.busy.eq(controller.busy),
-            host.status.eq(Cat(controller.busy, delayed(m, controller.starved, 1, "starved", reset_less=False))),
-            registers.en.eq(host.file_en),
-            registers.address.eq(host.file_address),
-            registers.clear.eq(host.clear),
-            registers.restart.eq(host.restart),
-            registers.running.eq(controller.busy),
-            host.file_data.eq(registers.o),
-            host.file_low.eq(registers.low),
-            host.file_high.eq(registers.high),
-            host.settled.eq(registers.settled),
+            *register_access(host, array, registers, controller.busy, [delayed(m, controller.starved, 1, "starved", reset_less=False)]),
             registers.i_steps.eq(self._change_stb),
             registers.i_correct.eq(answer_check.correct),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
@@ -427,11 +394,7 @@ class NodeCore(wiring.Component):
             "learned": delayed(m, array.learned_stb, max(1, learned), "shown_stb", reset_less=False),
         }
         m.d.comb += self.probe_stb.eq(Cat(strobes[event] for event in event_layouts(spec)))
-        built = {counter.name for counter in registers.counters}
-        for event in (self.probe_step, self.probe_learned):
-            for name in event.shape().members:
-                if name in built:
-                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+        connect_counts(m, self, registers)
 
     def _shown_fields(self, activation):
         """Statements that connect the fields of a neuron that not every core has.

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib.wiring import In
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.array import CorrelatingArray
-from rtl_gen.fanout import connect_lanes
+from rtl_gen.array import MeasuringArray
 from rtl_gen.lane import CorrelatingLane
-from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.lane import MultiplyAdd
 from rtl_gen.probe import shape_of
 from rtl_gen.series.weight_blocks import WeightOperands
-from rtl_gen.slot import delayed, ends_pass, pipeline, slot_layout
+from rtl_gen.slot import delayed, ends_pass, slot_layout
 
 __all__ = ["FramedArray", "FramedLane"]
 
@@ -54,74 +52,24 @@ class FramedLane(CorrelatingLane):
         return m
 
 
-class FramedArray(CorrelatingArray):
-    """The L lanes of a core, which work in lockstep, with the control that they share.
+class FramedArray(MeasuringArray):
+    """The array of lanes of a network with state.
 
     Parameters
     ----------
     spec : DesignSpec
         The design whose lanes are built.
-
-    Members
-    -------
-    slot_ahead : In(slot_layout(spec))
-        The slot that follows on ``slot`` one cycle later.
-    operand_slot, operand_ahead : Out(slot_layout(spec))
-        The slot in the cycle in which its operand's address must be valid, and the slot that comes a cycle later.
-    x : In
-        Raw operand, ``SeriesOperands.latency`` cycles after ``operand_slot``.
-    accumulator_slot : Out(slot_layout(spec))
-        The slot whose product the accumulators include one cycle later.
-    accumulators : Out(unsigned)
-        Accumulators of all lanes, lane 0's in the lowest bits.
     """
 
-    spec: DesignSpec
-
     def __init__(self, spec: DesignSpec):
-        slot, count = slot_layout(spec), spec.hardware.lanes
-        ports = {
-            "slot_ahead": In(slot),
-            "operand_slot": Out(slot),
-            "operand_ahead": Out(slot),
-            "x": In(WeightOperands.shape(spec)),
-            "accumulator_slot": Out(slot),
-            "accumulators": Out(unsigned(count * spec.accumulator_width)),
-        }
-        super().__init__(spec, [FramedLane(spec) for _ in range(count)], ports)
+        lanes = [FramedLane(spec) for _ in range(spec.hardware.lanes)]
+        x, cycles = WeightOperands.shape(spec), WeightOperands.latency(spec)
+        super().__init__(spec, lanes, {}, x=x, ahead=slot_layout(spec), operand_cycles=cycles)
 
-    @property
-    def operand_latency(self) -> int:
-        """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - self.timing.fanout - WeightOperands.latency(self.spec)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from ``slot`` to ``accumulator_slot``."""
-        return self.timing.accumulator - 1
-
-    def elaborate(self, platform):
-        m = Module()
-        timing = self.timing
-        slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
-        ahead = [self.slot_ahead, *slots]
-        m.d.comb += [
-            self.live_slot.eq(slots[timing.parameter - timing.fanout - DRAW_LATENCY]),
-            *(self.operand_slot.eq(slots[self.operand_latency]), self.operand_ahead.eq(ahead[self.operand_latency])),
-            self.accumulator_slot.eq(slots[self.latency]),
-        ]
-        for number, lane in enumerate(self.lanes):
-            m.submodules[f"lane{number}"] = lane
-        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        # Slots are indexed by the cycle in which shared signals arrive at the lanes.
-        arriving = ahead if timing.fanout else slots
-        shared, per_lane = self.memories(m, arriving)
-        accumulates = delayed(m, ~arriving[timing.accumulator - 2].first, 1, "accumulates", reset_less=False)
-        shared |= {"x": self.x, "accumulates": accumulates, **self.broadcasts(m, arriving)}
-        connect_lanes(m, self.lanes, shared, per_lane | self.signs(m, arriving))
-        self.count(m, slots)
-        self.show(m, slots)
-        return m
+    def data(self, m, slots):
+        """Return the operand of the lanes, and whether their sums continue; see :class:`~rtl_gen.array.MeasuringArray`."""
+        accumulates = delayed(m, ~slots[self.timing.accumulator - 2].first, 1, "accumulates", reset_less=False)
+        return {"x": self.x, "accumulates": accumulates}, {}
 
     def _address(self, m, slot, name):
         """See :class:`~rtl_gen.array.CorrelatingArray`. It begins anew with each frame."""
