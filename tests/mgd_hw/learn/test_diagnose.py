@@ -51,7 +51,10 @@ def found(tree: dict[str, dict]) -> Diagnosis:
     return diagnosis_of(design, load_data(design.data))
 
 
-SLOW_BROKEN = ("a small amplitude", "a large rate", "weights that do not fit", "a change of cost that does not fit")
+SLOW_BROKEN = (
+    *("a small amplitude", "a large amplitude", "a short integration"),
+    *("a large rate", "a large rate of Adam", "weights that do not fit", "a change of cost that does not fit"),
+)
 """Those of a kind that others have as well."""
 BROKEN = {
     "a small amplitude": (

@@ -89,7 +89,7 @@ def test_sparse_layers_equal_the_plain_machine(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_many_more_equal_the_plain_machine(seed):
     rng = random.Random(seed)

@@ -132,7 +132,7 @@ def test_every_observable_of_sparse_layers_equals_the_oracle(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32))
 def test_every_observable_of_many_more_equals_the_oracle(seed):
     rng = random.Random(seed)

@@ -69,7 +69,7 @@ def test_compiled_loops_equal_the_page(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_compiled_loops_equal_the_page_more_often(seed):
     rng = random.Random(seed)
