@@ -15,9 +15,10 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.registers import address_range, error_sum_words
 from rtl_gen.broadcast import Multiplier, Scaler
 from rtl_gen.cost import CostUnit
-from rtl_gen.fanout import fanout_latency
+from rtl_gen.fanout import MAX_DIRECT_LANES, are_far
 from rtl_gen.fixed import limit, plus_or_minus
 from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.presentation.lane import LaneTiming
 from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
@@ -99,7 +100,7 @@ class ErrorUnit(wiring.Component):
     @property
     def error_latency(self) -> int:
         """Cycles from ``next_group`` until the first error of the group is in its lane."""
-        return 1 + self._cast_latency + 1 + fanout_latency(self.spec.hardware.lanes) + 1
+        return 1 + self._cast_latency + 1 + LaneTiming(self.spec).fanout + 1
 
     @property
     def change_latency(self) -> int:
@@ -184,6 +185,10 @@ class ErrorUnit(wiring.Component):
             delayed(m, value, latency, name, reset_less=False) for name, value in (("output", self._outputs), ("ends", boundary))
         )
         m.d.comb += self.ready.eq(ends & delayed(m, opens, latency, "opens"))
+        if are_far(spec.hardware.lanes):
+            self._choose_by_groups(m, output, ends)
+            m.d.sync += [self.error.eq(scaled), self.error_stb.eq(output), self.saturated.eq(output & outside)]
+            return
         lane = Signal(spec.hardware.lanes, init=1)
         with m.If(output):
             m.d.sync += lane.eq(lane.rotate_left(1))
@@ -193,6 +198,21 @@ class ErrorUnit(wiring.Component):
             *(self.error.eq(scaled), self.error_en.eq(lane & output.replicate(len(lane)))),
             *(self.error_stb.eq(output), self.saturated.eq(output & outside)),
         ]
+
+    def _choose_by_groups(self, m, output, ends):
+        """Strobe one of many lanes after the other, from a bit for each group of lanes and one for each place in a group."""
+        lanes = self.spec.hardware.lanes
+        group, place = Signal(-(-lanes // MAX_DIRECT_LANES), init=1), Signal(MAX_DIRECT_LANES, init=1)
+        group_now, place_now = (Signal.like(each, name=f"{each.name}_now", reset_less=True) for each in (group, place))
+        with m.If(output):
+            m.d.sync += place.eq(place.rotate_left(1))
+            with m.If(place[-1]):
+                m.d.sync += group.eq(group.rotate_left(1))
+        with m.If(ends):
+            m.d.sync += [group.eq(1), place.eq(1)]
+        m.d.sync += [group_now.eq(group & output.replicate(len(group))), place_now.eq(place)]
+        strobes = Cat(group_now[lane // MAX_DIRECT_LANES] & place_now[lane % MAX_DIRECT_LANES] for lane in range(lanes))
+        m.d.comb += self.error_en.eq(strobes)
 
     def _sweep(self, m):
         """Count through the neurons: the one whose turn it is, whether its group ends, and whether that is the first one.
