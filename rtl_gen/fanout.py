@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -98,7 +99,8 @@ def connect_lanes(m: Module, lanes: Sequence[wiring.Component], shared: Mapping,
         m.d.comb += [getattr(stage, f"i_{each}").eq(value) for each, value in signals.items()]
         return {each: getattr(stage, f"o_{each}") for each in signals}
 
-    span, far = _FAR_GROUPS * MAX_DIRECT_LANES, {}
+    span = _FAR_GROUPS * MAX_DIRECT_LANES
+    far: Mapping[str, Any] = {}
     for first in range(0, len(lanes), MAX_DIRECT_LANES):
         group = lanes[first : first + MAX_DIRECT_LANES]
         place, source = (first % span, far) if stages > 1 else (first, {**shared, **per_lane})

@@ -15,8 +15,8 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.lane import exponent_places
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
-from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.host_access import GROUP_LATENCY, HostStage, gathered
+from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
@@ -288,7 +288,9 @@ class NodeArray(wiring.Component):
         """Connect the memories in ``rows`` to the host through a stage for each group of lanes, which decides for its lanes."""
         fused, stages = self.lanes[0].fused, []
         shapes = {name: self.lanes[0].signature.members["found" if fused else f"host_{name}"].shape for name, *_ in rows}
-        enables = {name: delayed(m, self._writes(memory, slots[write - 3 + self.timing.fanout]), 1, f"{name}_enables") for name, memory, _, write in rows}
+        enables = {}
+        for name, memory, _, write in rows:  # registered here once, and twice in a stage
+            enables[name] = delayed(m, self._writes(memory, slots[write - 3 + self.timing.fanout]), 1, f"{name}_enables")
         place = delayed(m, self.host_lane[:_PLACES], 1, "host_place")
         for first in range(0, len(self.lanes), MAX_DIRECT_LANES):
             group = self.lanes[first : first + MAX_DIRECT_LANES]

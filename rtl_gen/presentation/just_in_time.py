@@ -131,8 +131,8 @@ class JustInTimeArray(NodeArray):
         return slot.real if self.lanes[0].fused else super()._is_counted(slot)
 
     def _controls(self, slots, registered):
-        timing = self.timing
-        loading, updates, sums = slots[timing.weight - 2], slots[timing.product - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
+        timing, loading = self.timing, slots[self.timing.weight - 2]
+        updates, sums = slots[timing.product - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
         return {
             "x_applied": self.x_applied,
             "x": self.x,

@@ -301,11 +301,13 @@ class NodeLane(BaseLane):
         compared = min(len(self.parameter), largest_update(spec).bit_length())
         before, differs = delayed(m, self._old[:compared], 2, "before"), Signal(-(-compared // 2))
         counted = delayed(m, self.counted, 1, "counted")
-        register, weight_outside, changed = self.parameter, self.weight_outside, self.changed
-        if self.timing.far:  # a reset would have wires to all lanes, and is so long that what is in these registers has left them
-            register, weight_outside, changed = (Signal.like(each, name=f"{each.name}_kept", reset_less=True) for each in (register, weight_outside, changed))
+        shown = (self.parameter, self.weight_outside, self.changed)
+        register, weight_outside, changed = shown
+        if self.timing.far:  # a reset would have wires to all lanes, and lasts until what is in these registers has left them
+            kept = [Signal.like(each, name=f"{each.name}_kept", reset_less=True) for each in shown]
+            register, weight_outside, changed = kept
             differs = Signal.like(differs, reset_less=True)
-            m.d.comb += [self.parameter.eq(register), self.weight_outside.eq(weight_outside), self.changed.eq(changed)]
+            m.d.comb += [each.eq(register) for each, register in zip(shown, kept, strict=True)]
         m.d.sync += register.eq(limited.as_unsigned() ^ self.host_word[: len(register)])
         with m.If(~counted & ~self.host_mode):  # there is no neuron
             m.d.sync += register.eq(0)
