@@ -45,9 +45,9 @@ TIMING_WEIGHT = 30
 """Weight of critical wires in the analytic placer of nextpnr-ice40, whose default is 10: with that, cells of short paths come to lie
 far apart."""
 
-SMALL_MEMORIES = ("vectors", "sums", "kept*")
-"""Memories of a core with many lanes, by name, whose words go through an adder in the cycle in which they are read: signs, sums of errors
-and kept pre-activations. A block memory gives its word 5.7 ns after the clock, one of look-up tables after as much logic as suits."""
+SMALL_MEMORIES = ("sums", "kept*")
+"""Memories of a core with many lanes, by name, whose words go through an adder in the cycle in which they are read: sums of errors and kept
+pre-activations. A block memory gives its word 5.7 ns after the clock, one of look-up tables after as much logic as suits."""
 
 MARGINS = (0.04, 0.08)
 """Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from

@@ -20,6 +20,7 @@ from rtl_gen.fixed import limit, plus_or_minus
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.presentation.lane import LaneTiming
 from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
+from rtl_gen.presentation.signs import sign_latency
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
@@ -42,7 +43,7 @@ class ErrorUnit(wiring.Component):
     exponent : In(signed(8))
         Exponent e of the learning rate, within ``spec.gradient_exponents``.
     sign_index, sign : Out, In
-        Neuron whose sign is needed, and its sign one cycle later.
+        Neuron whose sign is needed, and its sign :func:`~rtl_gen.presentation.signs.sign_latency` cycles later.
     error, error_en : Out
         Raw err, and a strobe for the lane that takes it.
     ready : Out(1)
@@ -157,12 +158,24 @@ class ErrorUnit(wiring.Component):
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read; return the sum that is cast."""
         m.d.comb += [
-            self.sign_index.eq(index),
+            self.sign_index.eq(self._sign_number(index)),
             summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed),
         ]
         self._add(m, index, total, Mux(self._fresh, 0, old), self.sign.active)
         return total
+
+    def _sign_number(self, index):
+        """Number of the neuron whose sign is asked for: the one that has its turn, or where signs take longer, that of the next cycle."""
+        return index if sign_latency(self.spec) == 1 else self._following(index)
+
+    def _following(self, index):
+        """What the number of the neuron that has its turn is in the next cycle."""
+        return Mux(self.change_stb, 0, self._counted(index))
+
+    def _counted(self, index):
+        """The same, unless a sweep begins."""
+        return Mux(self._turns, index + self._one(index), index)
 
     def _add(self, m, index, total, old, active):
         """Register, as ``total``, the sum of ``old`` and s·C̃, which counts where the neuron ``index`` of the cycle before is ``active``."""
@@ -246,7 +259,7 @@ class ErrorUnit(wiring.Component):
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
         self._begin(m, sweeping, starts, index)
-        self._outputs = turns & self._final
+        self._turns, self._outputs = turns, turns & self._final
         return index, boundary, first_group
 
     def _end_group(self, m, turns, group_ends, index, lane, ends):
@@ -445,7 +458,7 @@ class PartErrorUnit(ErrorUnit):
         """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0; return the sum that is cast."""
         active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
         m.d.comb += [
-            self.sign_index.eq(index),
+            self.sign_index.eq(self._sign_number(index)),
             summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed & delayed(m, active, self.sum_latency - 1, "active")),
         ]
@@ -463,6 +476,11 @@ class PartErrorUnit(ErrorUnit):
             m.d.sync += [*starts, self._fresh.eq(0), self._final.eq(self.final), index.eq(Mux(self.final, 0, begin))]
         with m.If(self.clear):
             m.d.sync += [*starts, self._fresh.eq(1), self._final.eq(0)]
+
+    def _following(self, index):
+        """See :class:`ErrorUnit`."""
+        begin = by_layer([part.begin for part in self.spec.round.parts], self.part)
+        return Mux(self.clear | (self.change_stb & self.final), 0, Mux(self.change_stb, begin, self._counted(index)))
 
     def _follow_part(self, m, index):
         """Whether the neuron is the last one of the part whose E the step changes; ``_within`` is whether it belongs to the part."""

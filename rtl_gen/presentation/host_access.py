@@ -87,14 +87,17 @@ class HostStage(wiring.Component):
             here, enable = (delayed(m, getattr(self, f"{way}_{name}"), 1, f"{way}_{name}") for way in ("here", "enable"))
             chosen = Cat(here & (place == number) for number in range(self.lanes))
             accessed = delayed(m, chosen, 1, f"accessed_{name}")
-            m.d.sync += getattr(self, f"en_{name}").eq(enable.replicate(self.lanes) | (accessed & write.replicate(self.lanes)))
+            enables = enable.replicate(self.lanes) | (accessed & write.replicate(self.lanes))
+            m.d.comb += getattr(self, f"en_{name}").eq(delayed(m, enables, 1, f"enables_{name}"))
             if self.silences:  # lanes that are silent by themselves have one memory
-                m.d.sync += self.silent.eq(mode.replicate(self.lanes) & ~chosen)
+                m.d.comb += self.silent.eq(delayed(m, mode.replicate(self.lanes) & ~chosen, 1, "silences"))
             for number in range(self.lanes):
                 word = getattr(self, f"word_{name}").word_select(number, shape.width)
                 word = word.as_signed() if shape.signed else word
                 words.append(word if self.silences else Mux(accessed[number], word, 0))
-        m.d.sync += self.found.eq(reduce(or_, words))
+        found = Signal.like(self.found, name="word_found", reset_less=True)
+        m.d.sync += found.eq(reduce(or_, words))
+        m.d.comb += self.found.eq(found)
         return m
 
 
