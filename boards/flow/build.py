@@ -45,7 +45,7 @@ TIMING_WEIGHT = 30
 """Weight of critical wires in the analytic placer of nextpnr-ice40, whose default is 10: with that, cells of short paths come to lie
 far apart."""
 
-SMALL_MEMORIES = ("sums", "kept*")
+SMALL_MEMORIES = ("sums",)
 """Memories of a core with many lanes, by name, whose words go through an adder in the cycle in which they are read: sums of errors and kept
 pre-activations. A block memory gives its word 5.7 ns after the clock, one of look-up tables after as much logic as suits."""
 

@@ -330,7 +330,7 @@ class NodeArray(wiring.Component):
     def _controls(self, slots, registered):
         """Operands, errors, and what the multipliers do with them, shared by the lanes."""
         timing = self.timing
-        loading, sums = slots[timing.weight - 2], slots[timing.accumulator - 2 - timing.far]
+        loading, sums = slots[timing.weight - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
         return {
             "x": self.x,
             "error": self.error,

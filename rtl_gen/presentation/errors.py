@@ -53,7 +53,7 @@ class ErrorUnit(wiring.Component):
     saturated : Out(1)
         The error with ``error_stb`` was out of range.
     host_mode, host_address, readable, host_data : In(1), In, In(1), Out(32)
-        The host reads a word of E: its address, and the word at most three cycles later, 0 unless ``readable``; only while the core is
+        The host reads a word of E: its address, and the word at most four cycles later, 0 unless ``readable``; only while the core is
         idle.
     correlation_stb, sign_o, error_sum : Out
         Strobe of the event that a neuron's error was summed, its sign, and its raw E.
@@ -134,7 +134,7 @@ class ErrorUnit(wiring.Component):
         m.d.sync += self.host_data.eq(Mux(self.readable, Mux(self.host_address[0], word[32:], word[:32]) if words > 1 else word[:32], 0))
         index, boundary, opens = self._sweep(m)
         m.d.comb += [
-            read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
+            read.addr.eq(self._read_address(m, index, self.host_address >> words - 1)),
             write.addr.eq(delayed(m, index, self.sum_latency, "index")),
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
@@ -142,6 +142,14 @@ class ErrorUnit(wiring.Component):
         m.d.comb += [write.data.eq(self._kept(m, total)), self.error_sum.eq(total)]
         self._cast(m, boundary, opens, *self._scale(m, kept))
         return m
+
+    def _read_address(self, m, index, of_host):
+        """Address of the E that is read: that of the neuron ``index``, or the host's; in a core with many lanes from a register of its own."""
+        if not are_far(self.spec.hardware.lanes):
+            return Mux(self.host_mode, of_host, index)
+        address = Signal.like(index, name="read_address", reset_less=True)
+        m.d.sync += address.eq(Mux(self.host_mode, of_host, self._following(index)))
+        return address
 
     def _store(self, m):
         """Write port and read port of the memory of E."""
@@ -347,10 +355,16 @@ class IncrementalErrorUnit(ErrorUnit):
         m.d.comb += self.busy.eq(sweeping | self._sums | waits.any())
         with m.If(self.change_stb):
             m.d.sync += [index.eq(self.column), self._final.eq(self.final)]
-        with m.If(self.clear | waits[-1]):
+        self._restarts = self.clear | waits[-1]
+        with m.If(self._restarts):
             m.d.sync += starts
         with m.If(self.clear):
             m.d.sync += self._final.eq(0)
+
+
+    def _following(self, index):
+        """See :class:`ErrorUnit`."""
+        return Mux(self._restarts, 0, Mux(self.change_stb, self.column, self._counted(index)))
 
 
 class SharedErrorUnit(IncrementalErrorUnit):

@@ -95,7 +95,7 @@ class JustInTimeLane(NodeLane):
         """Connect the multiplier of the errors; return its sum."""
         error = Signal.like(self.error, name="error_applied", reset_less=True)
         stored = self._store_error(m)
-        with m.If(self.loads):
+        with m.If(self._near(m, "loads")):
             m.d.sync += error.eq(stored)
         m.submodules.update_mac = mac = MultiplyAdd(error.shape(), self.x_applied.shape(), self.width, pipelined=self.timing.pipelined)
         assert mac.latency == self.timing.product - self.timing.weight
@@ -131,7 +131,7 @@ class JustInTimeArray(NodeArray):
         return slot.real if self.lanes[0].fused else super()._is_counted(slot)
 
     def _controls(self, slots, registered):
-        timing, loading = self.timing, slots[self.timing.weight - 2]
+        timing, loading = self.timing, slots[self.timing.weight - 2 - self.timing.far]
         updates, sums = slots[timing.product - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
         return {
             "x_applied": self.x_applied,

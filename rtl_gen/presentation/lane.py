@@ -247,8 +247,9 @@ class NodeLane(BaseLane):
         """Connect the multiply-accumulate; return its sum."""
         a = Signal(signed(max(self.spec.formats.weight.width, self.spec.error_format.width)), reset_less=True)
         stored = self._store_error(m)
-        with m.If(self.loads | ~self.applies):
-            m.d.sync += a.eq(Mux(self.applies, stored, weight))
+        loads, applies = self._near(m, "loads"), self._near(m, "applies")
+        with m.If(loads | ~applies):
+            m.d.sync += a.eq(Mux(applies, stored, weight))
         m.submodules.mac = mac = MultiplyAdd(a.shape(), self.x.shape(), self.width, pipelined=self.timing.pipelined)
         assert mac.latency == self.timing.product - self.timing.weight
         accumulates, corrects = (self._near(m, name).replicate(self.width) for name in ("accumulates", "corrects"))
