@@ -144,7 +144,7 @@ class ErrorUnit(wiring.Component):
         return m
 
     def _read_address(self, m, index, of_host):
-        """Address of the E that is read: that of the neuron ``index``, or the host's; in a core with many lanes from a register of its own."""
+        """Address of the E that is read, of the neuron ``index`` or of the host; in a core with many lanes from a register of its own."""
         if not are_far(self.spec.hardware.lanes):
             return Mux(self.host_mode, of_host, index)
         address = Signal.like(index, name="read_address", reset_less=True)
@@ -360,7 +360,6 @@ class IncrementalErrorUnit(ErrorUnit):
             m.d.sync += starts
         with m.If(self.clear):
             m.d.sync += self._final.eq(0)
-
 
     def _following(self, index):
         """See :class:`ErrorUnit`."""

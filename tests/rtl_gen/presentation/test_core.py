@@ -117,7 +117,9 @@ def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
 
 GATHERED = ("pipelined", "wide-output", "sequential-pipelined", "pipelined, parts", "one at a time, pipelined")
 MANY = {name: EVERY[name] for name in GATHERED}
-MANY |= {name: replace(SHAPES[name], hardware=replace(SHAPES[name].hardware, lanes=9)) for name in ("momentum-and-memory", "half-even", "walsh")}
+MANY |= {
+    name: replace(SHAPES[name], hardware=replace(SHAPES[name].hardware, lanes=9)) for name in ("momentum-and-memory", "half-even", "walsh")
+}
 
 
 @pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=LONG)])
