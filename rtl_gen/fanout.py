@@ -1,9 +1,11 @@
 # amaranth: UnusedElaboratable=no
-"""Fan-out of shared signals to the lanes: direct for up to 8 lanes, through one register stage per 8 lanes beyond that."""
+"""Fan-out of shared signals to the lanes: direct for up to 8 lanes, through one register stage per 8 lanes beyond that; and for more than
+64 lanes, which are across a whole part, through one per 32 lanes before these where an array asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -11,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.slot import delayed
 
-__all__ = ["MAX_DIRECT_LANES", "FanoutStage", "connect_lanes", "fanout_latency", "read_latency"]
+__all__ = ["MAX_DIRECT_LANES", "MAX_NEAR_LANES", "FanoutStage", "are_far", "connect_lanes", "fanout_latency", "read_latency"]
 
 MAX_DIRECT_LANES = 8
 """Most lanes that shared signals reach without a register, and the number of lanes behind each register stage beyond that.
@@ -20,10 +22,21 @@ An FPGA that holds more lanes places them far apart and has slow memories but pl
 gets its own copy of the shared signals in registers, and each memory a register behind its read port.
 """
 
+MAX_NEAR_LANES = 8 * MAX_DIRECT_LANES
+"""Most lanes that stand so near each other that a wire to all groups of them is no longer than the logic of a cycle."""
+
+_FAR_GROUPS = 4
+"""Groups of lanes behind each register of the first stage, where there are two stages."""
+
 
 def fanout_latency(lanes: int) -> int:
     """Cycles from a shared signal at the array until it arrives at the lanes: 0, or 1 where there are register stages."""
     return int(lanes > MAX_DIRECT_LANES)
+
+
+def are_far(lanes: int) -> bool:
+    """Whether so many lanes are across a whole part, so that an array of theirs may have a second register stage."""
+    return lanes > MAX_NEAR_LANES
 
 
 def read_latency(lanes: int) -> int:
@@ -61,8 +74,8 @@ class FanoutStage(wiring.Component):
         return m
 
 
-def connect_lanes(m: Module, lanes: Sequence[wiring.Component], shared: Mapping, per_lane: Mapping) -> None:
-    """Connect signals to the inputs of all lanes; they arrive ``fanout_latency(len(lanes))`` cycles later.
+def connect_lanes(m: Module, lanes: Sequence[wiring.Component], shared: Mapping, per_lane: Mapping, stages: int | None = None) -> None:
+    """Connect signals to the inputs of all lanes; they arrive ``stages`` cycles later.
 
     Parameters
     ----------
@@ -74,14 +87,29 @@ def connect_lanes(m: Module, lanes: Sequence[wiring.Component], shared: Mapping,
         Values that are the same for all lanes, by the name of the lanes' member.
     per_lane : mapping of str to value
         Vectors of one bit per lane, lane 0's lowest, by the name of the lanes' member.
+    stages : int or None
+        Number of register stages, up to two; None takes :func:`fanout_latency`.
     """
+    if stages is None:
+        stages = fanout_latency(len(lanes))
+
+    def through_stage(name, signals, some):
+        shapes = {each: len(some) if each in per_lane else some[0].signature.members[each].shape for each in signals}
+        m.submodules[name] = stage = FanoutStage(shapes)
+        m.d.comb += [getattr(stage, f"i_{each}").eq(value) for each, value in signals.items()]
+        return {each: getattr(stage, f"o_{each}") for each in signals}
+
+    span = _FAR_GROUPS * MAX_DIRECT_LANES
+    far: Mapping[str, Any] = {}
     for first in range(0, len(lanes), MAX_DIRECT_LANES):
         group = lanes[first : first + MAX_DIRECT_LANES]
-        signals = {**shared, **{name: bits[first : first + len(group)] for name, bits in per_lane.items()}}
-        if fanout_latency(len(lanes)):
-            shapes = {name: len(group) if name in per_lane else group[0].signature.members[name].shape for name in signals}
-            m.submodules[f"fanout{first // MAX_DIRECT_LANES}"] = stage = FanoutStage(shapes)
-            m.d.comb += [getattr(stage, f"i_{name}").eq(value) for name, value in signals.items()]
-            signals = {name: getattr(stage, f"o_{name}") for name in signals}
+        place, source = (first % span, far) if stages > 1 else (first, {**shared, **per_lane})
+        if stages > 1 and place == 0:
+            some = lanes[first : first + span]
+            signals = {**shared, **{name: bits[first : first + len(some)] for name, bits in per_lane.items()}}
+            source = far = through_stage(f"fanout_far{first // span}", signals, some)
+        signals = {name: value[place : place + len(group)] if name in per_lane else value for name, value in source.items()}
+        if stages:
+            signals = through_stage(f"fanout{first // MAX_DIRECT_LANES}", signals, group)
         for number, lane in enumerate(group):
             m.d.comb += [getattr(lane, name).eq(value[number] if name in per_lane else value) for name, value in signals.items()]

@@ -14,12 +14,12 @@ from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.fanout import MAX_DIRECT_LANES
+from rtl_gen.fanout import MAX_DIRECT_LANES, MAX_NEAR_LANES
 from rtl_gen.slot import delayed
 
 __all__ = ["MAX_SHIFTED_LANES", "Gather", "GatherStage", "leaving_count"]
 
-MAX_SHIFTED_LANES = 8 * MAX_DIRECT_LANES
+MAX_SHIFTED_LANES = MAX_NEAR_LANES
 """Most lanes whose accumulators move through one shift register of all lanes."""
 
 _GROUP = MAX_DIRECT_LANES
@@ -45,7 +45,7 @@ class GatherStage(wiring.Component):
     accumulators : In(unsigned)
         Accumulators of the group's lanes, the first one's in the lowest bits.
     begin : In(1)
-        Strobe: the group's first accumulator is chosen in the next cycle, and output in the one after that.
+        Strobe: the choice of the group's first accumulator begins in the next cycle, and it is output two cycles later.
     before : In(signed)
         Output of the group behind this one.
     follows : Out(1)
@@ -67,8 +67,13 @@ class GatherStage(wiring.Component):
             m.d.sync += [each.eq(self.accumulators.word_select(lane, len(self.o))) for lane, each in enumerate(kept)]
         busy, place = Signal(), Signal(range(_GROUP), reset_less=True)
         m.d.sync += [busy.eq(~take & (self.begin | (busy & (place != _GROUP - 1)))), place.eq(Mux(self.begin, 0, place + 1))]
+        # The choice takes two cycles, the first of which halves the number of accumulators.
+        pairs = [Signal.like(self.o, name=f"pair{number}", reset_less=True) for number in range(-(-self.lanes // 2))]
+        m.d.sync += [pair.eq(Mux(place[0], kept[2 * n : 2 * n + 2][-1], kept[2 * n])) for n, pair in enumerate(pairs)]
+        chooses, number = Signal(reset_less=True), delayed(m, place[1:], 1, "number")
+        m.d.sync += chooses.eq(busy & ~take)
         output = Signal.like(self.o, name="output", reset_less=True)
-        m.d.sync += output.eq(Mux(busy, Array(kept)[place], self.before))
+        m.d.sync += output.eq(Mux(chooses, Array(pairs)[number], self.before))
         with m.If(take):
             m.d.sync += output.eq(0)
         m.d.comb += [self.o.eq(output), self.follows.eq(busy & (place == _GROUP - 2))]
@@ -109,7 +114,7 @@ class Gather(wiring.Component):
         near = [Signal.like(self.o, name=f"near{lane}", reset_less=True) for lane in range(_GROUP)]
         place = Signal(range(_GROUP))  # of the accumulator that is output next; 0 when those of the first group have left
         m.d.sync += place.eq(Mux(take, 1, place + place.any()))
-        behind = self._stages(m, (place == _GROUP - 2) & ~take)
+        behind = self._stages(m, (place == _GROUP - 3) & ~take)
         for lane, register in enumerate(near):
             following = near[lane + 1] if lane + 1 < _GROUP else 0
             if lane == 0:

@@ -95,6 +95,9 @@ class HostPort(wiring.Component):
     ----------
     spec : LearningSpec
         The design whose registers are accessed.
+    read_latency : int
+        Cycles from a change of the position in the lanes' memories until ``read_data`` is the word there. A read waits for those beyond
+        :attr:`read_cycles`.
 
     Members
     -------
@@ -123,7 +126,7 @@ class HostPort(wiring.Component):
     write_en : Out(1)
         Strobe that writes ``data`` to this position.
     read_data : In(32)
-        Word at this position, at most six cycles after a change of it.
+        Word at this position, ``read_latency`` cycles after a change of it.
     file_en, file_address : Out
         Strobe and address of a read from the register file.
     file_data, file_low, file_high : In
@@ -136,8 +139,12 @@ class HostPort(wiring.Component):
 
     request_cycles = 6
 
-    def __init__(self, spec: LearningSpec):
+    read_cycles = 6
+    """Least number of cycles from a change of the position, at the end of a request, until a read that follows at once takes its word."""
+
+    def __init__(self, spec: LearningSpec, read_latency: int = read_cycles):
         self.spec = spec
+        self.read_latency = read_latency
         period = range(MAX_PERIOD + 1)
         strobes = ("train", "infer", "stop", "restart", "clear", "discard", "load", "count_en", "stream_en", "write_en", "file_en")
         self.file_depth = file_depth(spec)
@@ -174,9 +181,10 @@ class HostPort(wiring.Component):
         m.d.comb += begin.eq(self.request.valid & ~standing & ~response.valid & (self.settled | self.busy))
         first = delayed(m, begin, 1, "first", reset_less=False)
         writing, writable = Signal(), Signal()
+        reads = delayed(m, first & ~held.write, max(0, self.read_latency - self.read_cycles), "reads", reset_less=False)
         m.d.sync += [
             standing.eq(begin | standing & ~last),
-            self.file_en.eq(first & ~held.write),
+            self.file_en.eq(reads),
             writing.eq(first & held.write),
             writable.eq(first & held.write & ~self.busy),
         ]

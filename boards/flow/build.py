@@ -45,6 +45,10 @@ TIMING_WEIGHT = 30
 """Weight of critical wires in the analytic placer of nextpnr-ice40, whose default is 10: with that, cells of short paths come to lie
 far apart."""
 
+SMALL_MEMORIES = ("sums",)
+"""Memories of a core with many lanes, by name, whose words go through an adder in the cycle in which they are read: sums of errors and kept
+pre-activations. A block memory gives its word 5.7 ns after the clock, one of look-up tables after as much logic as suits."""
+
 MARGINS = (0.04, 0.08)
 """Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from
 the same seeds gives other frequencies each time."""
@@ -156,6 +160,7 @@ def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
         "proc",
         *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
         *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
+        *([f'setattr -set ram_style "distributed" {" ".join(f"*/m:{name}" for name in SMALL_MEMORIES)}'] if many else []),
         f"{_synthesis(board)}{' -nowidelut' if many else ''} -top {top}",
         *flat,
         "check -assert",

@@ -15,6 +15,7 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.lane import exponent_places
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
+from rtl_gen.presentation.host_access import GROUP_LATENCY, HostStage, gathered
 from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
@@ -132,7 +133,8 @@ class NodeArray(wiring.Component):
     @property
     def host_latency(self) -> int:
         """Cycles from ``host_address`` to ``host_read_data``."""
-        return 1 + self.timing.fanout + self.timing.read + 1 + self.lanes[0].fused + (len(self.lanes) > MAX_DIRECT_LANES)
+        groups = GROUP_LATENCY if self.timing.far else int(len(self.lanes) > MAX_DIRECT_LANES)
+        return 1 + self.timing.fanout + self.timing.read + self.lanes[0].fused + groups + 1
 
     @property
     def count_latency(self) -> int:
@@ -149,10 +151,11 @@ class NodeArray(wiring.Component):
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
         # Slots are indexed by the cycle in which shared signals arrive at the lanes; the first entry is the slot ahead.
         ahead = [self.ahead, *slots]
-        arriving = ahead if timing.fanout else slots
-        before = ahead if not timing.fanout else [Const(0, len(slots[0].as_value())), *ahead]
+        future = [Const(0, len(slots[0].as_value()))] * timing.fanout
+        before = [*future, *ahead]
+        arriving = before[1:]
         (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving, before), self._data(m, arriving)
-        connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane)
+        connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane, timing.fanout)
         self._count(m, slots)
         self._show(m, slots)
         return m
@@ -231,9 +234,9 @@ class NodeArray(wiring.Component):
         shared, per_lane = {"host_word": word, "host_mode": self.host_mode}, {}
         if spec.gradient_memory:
             shared["gradient_clear"] = self._updates(slots[timing.gradient]) & ~self.host_mode
-        found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MAX_DIRECT_LANES)]
+        starts = [] if timing.far else range(0, len(self.lanes), MAX_DIRECT_LANES)
+        found = [Signal(32, name=f"found{first}") for first in starts]
         for name, memory, read, write in rows:
-            when = 1 if memory is Memory.GRADIENT else self._updates(slots[write - 1])
             stages = {"read": (slots[read], before[read]), "write": (slots[write], before[write])}
             if name == "parameter":
                 stages["read"], coming, bank = self._parameter_read(m, before)
@@ -243,32 +246,70 @@ class NodeArray(wiring.Component):
             for way, (slot, ahead) in stages.items():
                 address = self._address(m, slot, ahead, f"{name}_{way}", *(of_probes if (name, way) == ("parameter", "read") else ()))
                 shared[f"{name}_{way}"] = address
-            enable = slots[write - 1].real & slots[write - 1].apply & when
-            chosen = self.host_memory == memory
-            accessed = [chosen & (self.host_lane == number) for number in range(len(self.lanes))]
-            if self.lanes[0].fused:
-                per_lane["silent"] = silent = delayed(m, Cat(self.host_mode & ~each for each in accessed), 1, "silent")
-                accessed = [self.host_mode & ~each for each in silent]
-            per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
-            m.d.sync += per_lane[f"{name}_en"].eq(Cat(enable | (self.host_write & each) for each in accessed))
-            for group, read_data in enumerate(found):
-                if self.lanes[0].fused:
-                    some = self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]
-                    either = Signal(shape_of(spec.formats.weight), name=f"either{group}")
-                    m.d.comb += [
-                        either.eq(Cat(Cat(lane.found[bit] for lane in some).any() for bit in range(len(either)))),
-                        read_data.eq(either),
-                    ]
-                    continue
-                with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
-                    for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
-                        with m.Case(number):
-                            m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
+            if not timing.far:
+                self._access(m, name, memory, self._writes(memory, slots[write - 1]), found, per_lane)
+        if timing.far:
+            self._access_by_groups(m, rows, slots)
+            return shared, per_lane
         chosen = found[0]
         if len(found) > 1:
             chosen = Array([delayed(m, each, 1, "host_found") for each in found])[self.host_lane[_PLACES:]]
         m.d.sync += self.host_read_data.eq(chosen | self.host_error_sum)
         return shared, per_lane
+
+    def _writes(self, memory, slot):
+        """Whether the lanes write a memory in an applying pass's slot."""
+        return slot.real & slot.apply & (1 if memory is Memory.GRADIENT else self._updates(slot))
+
+    def _access(self, m, name, memory, enable, found, per_lane):
+        """Connect a memory to the host: the word of each group of lanes that it reads, ``found``, and the write enables, ``per_lane``."""
+        chosen = self.host_memory == memory
+        accessed = [chosen & (self.host_lane == number) for number in range(len(self.lanes))]
+        if self.lanes[0].fused:
+            per_lane["silent"] = silent = delayed(m, Cat(self.host_mode & ~each for each in accessed), 1, "silent")
+            accessed = [self.host_mode & ~each for each in silent]
+        per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
+        m.d.sync += per_lane[f"{name}_en"].eq(Cat(enable | (self.host_write & each) for each in accessed))
+        for group, read_data in enumerate(found):
+            if self.lanes[0].fused:
+                some = self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]
+                either = Signal(shape_of(self.spec.formats.weight), name=f"either{group}")
+                m.d.comb += [
+                    either.eq(Cat(Cat(lane.found[bit] for lane in some).any() for bit in range(len(either)))),
+                    read_data.eq(either),
+                ]
+                continue
+            with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
+                for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
+                    with m.Case(number):
+                        m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
+
+    def _access_by_groups(self, m, rows, slots):
+        """Connect the memories in ``rows`` to the host through a stage for each group of lanes, which decides for its lanes."""
+        fused, stages = self.lanes[0].fused, []
+        shapes = {name: self.lanes[0].signature.members["found" if fused else f"host_{name}"].shape for name, *_ in rows}
+        enables = {}
+        for name, memory, _, write in rows:  # registered here once, and twice in a stage
+            enables[name] = delayed(m, self._writes(memory, slots[write - 3 + self.timing.fanout]), 1, f"{name}_enables")
+        place = delayed(m, self.host_lane[:_PLACES], 1, "host_place")
+        for first in range(0, len(self.lanes), MAX_DIRECT_LANES):
+            group = self.lanes[first : first + MAX_DIRECT_LANES]
+            m.submodules[f"fanout_host{len(stages)}"] = stage = HostStage(shapes, len(group), silences=fused)
+            m.d.comb += [stage.place.eq(place), stage.mode.eq(self.host_mode), stage.write.eq(self.host_write)]
+            here = self.host_mode & (self.host_lane[_PLACES:] == len(stages))
+            for name, memory, *_ in rows:
+                chosen = delayed(m, here & (self.host_memory == memory), 1, f"{name}_here{len(stages)}")
+                words = Cat(lane.found if fused else getattr(lane, f"host_{name}") for lane in group)
+                m.d.comb += [
+                    getattr(stage, f"here_{name}").eq(chosen),
+                    getattr(stage, f"enable_{name}").eq(enables[name]),
+                    getattr(stage, f"word_{name}").eq(words),
+                    *(getattr(lane, f"{name}_en").eq(getattr(stage, f"en_{name}")[number]) for number, lane in enumerate(group)),
+                ]
+            if fused:
+                m.d.comb += [lane.silent.eq(stage.silent[number]) for number, lane in enumerate(group)]
+            stages.append(stage)
+        m.d.sync += self.host_read_data.eq(gathered(m, [stage.found for stage in stages]) | self.host_error_sum)
 
     def _updates(self, slot):
         """Whether an update is due in an applying pass's slot."""
@@ -289,7 +330,7 @@ class NodeArray(wiring.Component):
     def _controls(self, slots, registered):
         """Operands, errors, and what the multipliers do with them, shared by the lanes."""
         timing = self.timing
-        loading, sums = slots[timing.weight - 2], slots[timing.accumulator - 2]
+        loading, sums = slots[timing.weight - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
         return {
             "x": self.x,
             "error": self.error,
@@ -316,13 +357,15 @@ class NodeArray(wiring.Component):
         if not spec.stochastic_bits:
             return shared, per_lane
         # The noise is registered when the first stochastic cast rounds, and is delayed to the others.
+        # Many lanes keep it in registers of their own, and it waits in one behind its memory as well.
         first = min(timing.noise.values())
-        m.d.comb += self.noise_slot.eq(slots[first - 1 - DRAW_LATENCY])
-        noise = self.noise
+        drawn = first - 1 - DRAW_LATENCY - (timing.far and self.lanes[0].fused)
+        m.d.comb += self.noise_slot.eq(slots[drawn - timing.far])
+        noise = delayed(m, self.noise, int(timing.far), "noise_drawn")
         if spec.direct_update:
             # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned. Noise below
             # the lowest bit of the products does not matter.
-            places, layer = alignment(spec), slots[first - 1 - DRAW_LATENCY].layer
+            places, layer = alignment(spec), slots[drawn].layer
             shifted = {each: Cat(noise[:each], noise)[: spec.stochastic_bits] for each in places}
             if spec.network.random:
                 late, noise = delayed(m, layer, DRAW_LATENCY, "noise_layer"), shifted[places[-1]]

@@ -144,7 +144,7 @@ class NodeCore(wiring.Component):
             "multiplier": self._multiplier(),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
-            "host": HostPort(spec),
+            "host": HostPort(spec, self.array.host_latency),
             "registers": register_file(spec),
         }
         if spec.stochastic_bits:

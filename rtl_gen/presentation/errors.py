@@ -15,10 +15,12 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.registers import address_range, error_sum_words
 from rtl_gen.broadcast import Multiplier, Scaler
 from rtl_gen.cost import CostUnit
-from rtl_gen.fanout import fanout_latency
+from rtl_gen.fanout import MAX_DIRECT_LANES, are_far
 from rtl_gen.fixed import limit, plus_or_minus
 from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.presentation.lane import LaneTiming
 from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
+from rtl_gen.presentation.signs import sign_latency
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
@@ -41,7 +43,7 @@ class ErrorUnit(wiring.Component):
     exponent : In(signed(8))
         Exponent e of the learning rate, within ``spec.gradient_exponents``.
     sign_index, sign : Out, In
-        Neuron whose sign is needed, and its sign one cycle later.
+        Neuron whose sign is needed, and its sign :func:`~rtl_gen.presentation.signs.sign_latency` cycles later.
     error, error_en : Out
         Raw err, and a strobe for the lane that takes it.
     ready : Out(1)
@@ -51,7 +53,7 @@ class ErrorUnit(wiring.Component):
     saturated : Out(1)
         The error with ``error_stb`` was out of range.
     host_mode, host_address, readable, host_data : In(1), In, In(1), Out(32)
-        The host reads a word of E: its address, and the word at most three cycles later, 0 unless ``readable``; only while the core is
+        The host reads a word of E: its address, and the word at most four cycles later, 0 unless ``readable``; only while the core is
         idle.
     correlation_stb, sign_o, error_sum : Out
         Strobe of the event that a neuron's error was summed, its sign, and its raw E.
@@ -99,7 +101,7 @@ class ErrorUnit(wiring.Component):
     @property
     def error_latency(self) -> int:
         """Cycles from ``next_group`` until the first error of the group is in its lane."""
-        return 1 + self._cast_latency + 1 + fanout_latency(self.spec.hardware.lanes) + 1
+        return 1 + self._cast_latency + 1 + LaneTiming(self.spec).fanout + 1
 
     @property
     def change_latency(self) -> int:
@@ -132,7 +134,7 @@ class ErrorUnit(wiring.Component):
         m.d.sync += self.host_data.eq(Mux(self.readable, Mux(self.host_address[0], word[32:], word[:32]) if words > 1 else word[:32], 0))
         index, boundary, opens = self._sweep(m)
         m.d.comb += [
-            read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
+            read.addr.eq(self._read_address(m, index, self.host_address >> words - 1)),
             write.addr.eq(delayed(m, index, self.sum_latency, "index")),
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
@@ -140,6 +142,14 @@ class ErrorUnit(wiring.Component):
         m.d.comb += [write.data.eq(self._kept(m, total)), self.error_sum.eq(total)]
         self._cast(m, boundary, opens, *self._scale(m, kept))
         return m
+
+    def _read_address(self, m, index, of_host):
+        """Address of the E that is read, of the neuron ``index`` or of the host; in a core with many lanes from a register of its own."""
+        if not are_far(self.spec.hardware.lanes):
+            return Mux(self.host_mode, of_host, index)
+        address = Signal.like(index, name="read_address", reset_less=True)
+        m.d.sync += address.eq(Mux(self.host_mode, of_host, self._following(index)))
+        return address
 
     def _store(self, m):
         """Write port and read port of the memory of E."""
@@ -156,12 +166,24 @@ class ErrorUnit(wiring.Component):
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read; return the sum that is cast."""
         m.d.comb += [
-            self.sign_index.eq(index),
+            self.sign_index.eq(self._sign_number(index)),
             summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed),
         ]
         self._add(m, index, total, Mux(self._fresh, 0, old), self.sign.active)
         return total
+
+    def _sign_number(self, index):
+        """Number of the neuron whose sign is asked for: the one that has its turn, or where signs take longer, that of the next cycle."""
+        return index if sign_latency(self.spec) == 1 else self._following(index)
+
+    def _following(self, index):
+        """What the number of the neuron that has its turn is in the next cycle."""
+        return Mux(self.change_stb, 0, self._counted(index))
+
+    def _counted(self, index):
+        """The same, unless a sweep begins."""
+        return Mux(self._turns, index + self._one(index), index)
 
     def _add(self, m, index, total, old, active):
         """Register, as ``total``, the sum of ``old`` and s·C̃, which counts where the neuron ``index`` of the cycle before is ``active``."""
@@ -184,6 +206,10 @@ class ErrorUnit(wiring.Component):
             delayed(m, value, latency, name, reset_less=False) for name, value in (("output", self._outputs), ("ends", boundary))
         )
         m.d.comb += self.ready.eq(ends & delayed(m, opens, latency, "opens"))
+        if are_far(spec.hardware.lanes):
+            self._choose_by_groups(m, output, ends)
+            m.d.sync += [self.error.eq(scaled), self.error_stb.eq(output), self.saturated.eq(output & outside)]
+            return
         lane = Signal(spec.hardware.lanes, init=1)
         with m.If(output):
             m.d.sync += lane.eq(lane.rotate_left(1))
@@ -193,6 +219,21 @@ class ErrorUnit(wiring.Component):
             *(self.error.eq(scaled), self.error_en.eq(lane & output.replicate(len(lane)))),
             *(self.error_stb.eq(output), self.saturated.eq(output & outside)),
         ]
+
+    def _choose_by_groups(self, m, output, ends):
+        """Strobe one of many lanes after the other, from a bit for each group of lanes and one for each place in a group."""
+        lanes = self.spec.hardware.lanes
+        group, place = Signal(-(-lanes // MAX_DIRECT_LANES), init=1), Signal(MAX_DIRECT_LANES, init=1)
+        group_now, place_now = (Signal.like(each, name=f"{each.name}_now", reset_less=True) for each in (group, place))
+        with m.If(output):
+            m.d.sync += place.eq(place.rotate_left(1))
+            with m.If(place[-1]):
+                m.d.sync += group.eq(group.rotate_left(1))
+        with m.If(ends):
+            m.d.sync += [group.eq(1), place.eq(1)]
+        m.d.sync += [group_now.eq(group & output.replicate(len(group))), place_now.eq(place)]
+        strobes = Cat(group_now[lane // MAX_DIRECT_LANES] & place_now[lane % MAX_DIRECT_LANES] for lane in range(lanes))
+        m.d.comb += self.error_en.eq(strobes)
 
     def _sweep(self, m):
         """Count through the neurons: the one whose turn it is, whether its group ends, and whether that is the first one.
@@ -226,7 +267,7 @@ class ErrorUnit(wiring.Component):
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
         self._begin(m, sweeping, starts, index)
-        self._outputs = turns & self._final
+        self._turns, self._outputs = turns, turns & self._final
         return index, boundary, first_group
 
     def _end_group(self, m, turns, group_ends, index, lane, ends):
@@ -314,10 +355,15 @@ class IncrementalErrorUnit(ErrorUnit):
         m.d.comb += self.busy.eq(sweeping | self._sums | waits.any())
         with m.If(self.change_stb):
             m.d.sync += [index.eq(self.column), self._final.eq(self.final)]
-        with m.If(self.clear | waits[-1]):
+        self._restarts = self.clear | waits[-1]
+        with m.If(self._restarts):
             m.d.sync += starts
         with m.If(self.clear):
             m.d.sync += self._final.eq(0)
+
+    def _following(self, index):
+        """See :class:`ErrorUnit`."""
+        return Mux(self._restarts, 0, Mux(self.change_stb, self.column, self._counted(index)))
 
 
 class SharedErrorUnit(IncrementalErrorUnit):
@@ -425,7 +471,7 @@ class PartErrorUnit(ErrorUnit):
         """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0; return the sum that is cast."""
         active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
         m.d.comb += [
-            self.sign_index.eq(index),
+            self.sign_index.eq(self._sign_number(index)),
             summed.eq(delayed(m, self.busy, self.sum_latency, "summed", reset_less=False)),
             self.correlation_stb.eq(summed & delayed(m, active, self.sum_latency - 1, "active")),
         ]
@@ -443,6 +489,11 @@ class PartErrorUnit(ErrorUnit):
             m.d.sync += [*starts, self._fresh.eq(0), self._final.eq(self.final), index.eq(Mux(self.final, 0, begin))]
         with m.If(self.clear):
             m.d.sync += [*starts, self._fresh.eq(1), self._final.eq(0)]
+
+    def _following(self, index):
+        """See :class:`ErrorUnit`."""
+        begin = by_layer([part.begin for part in self.spec.round.parts], self.part)
+        return Mux(self.clear | (self.change_stb & self.final), 0, Mux(self.change_stb, begin, self._counted(index)))
 
     def _follow_part(self, m, index):
         """Whether the neuron is the last one of the part whose E the step changes; ``_within`` is whether it belongs to the part."""

@@ -39,7 +39,7 @@ class JustInTimeTiming(LaneTiming):
     """Cycles of a lane that applies and measures in one pass: the updated parameter is a factor in the cycle in which it is valid."""
 
     def _forward(self) -> tuple[int, int]:
-        return self.parameter, self.parameter + 2 + 2 * self.fanout
+        return self.parameter, self.parameter + 2 + 2 * self.pipelined
 
     @property
     def forward_read(self) -> int:
@@ -80,14 +80,14 @@ class JustInTimeLane(NodeLane):
 
     def _accumulate(self, m):
         """Connect the multiplier of the parameters, and the sum of its products."""
-        pipelined, timing = self.timing.fanout > 0, self.timing
+        pipelined, timing = self.timing.pipelined, self.timing
         width = self.spec.accumulator_width
         m.submodules.mac = mac = MultiplyAdd(self.parameter.shape(), self.x.shape(), width, pipelined=pipelined)
         assert mac.latency == timing.accumulator - timing.operand
         m.d.comb += [
             mac.a.eq(self.parameter),
             mac.b.eq(self.x),
-            mac.c.eq(mac.o & self.accumulates.replicate(width).as_signed()),
+            mac.c.eq(mac.o & self._near(m, "accumulates").replicate(width).as_signed()),
             self.accumulator.eq(mac.o),
         ]
 
@@ -95,13 +95,13 @@ class JustInTimeLane(NodeLane):
         """Connect the multiplier of the errors; return its sum."""
         error = Signal.like(self.error, name="error_applied", reset_less=True)
         stored = self._store_error(m)
-        with m.If(self.loads):
+        with m.If(self._near(m, "loads")):
             m.d.sync += error.eq(stored)
-        m.submodules.update_mac = mac = MultiplyAdd(error.shape(), self.x_applied.shape(), self.width, pipelined=self.timing.fanout > 0)
+        m.submodules.update_mac = mac = MultiplyAdd(error.shape(), self.x_applied.shape(), self.width, pipelined=self.timing.pipelined)
         assert mac.latency == self.timing.product - self.timing.weight
         m.d.comb += [mac.a.eq(error), mac.b.eq(self.x_applied)]
         if self.fused:
-            m.d.comb += mac.c.eq(addend & self.corrects.replicate(self.width).as_signed())
+            m.d.comb += mac.c.eq(addend & self._near(m, "corrects").replicate(self.width).as_signed())
         return mac.o
 
 
@@ -131,8 +131,8 @@ class JustInTimeArray(NodeArray):
         return slot.real if self.lanes[0].fused else super()._is_counted(slot)
 
     def _controls(self, slots, registered):
-        timing = self.timing
-        loading, updates, sums = slots[timing.weight - 2], slots[timing.product - 2], slots[timing.accumulator - 2]
+        timing, loading = self.timing, slots[self.timing.weight - 2 - self.timing.far]
+        updates, sums = slots[timing.product - 2 - timing.far], slots[timing.accumulator - 2 - timing.far]
         return {
             "x_applied": self.x_applied,
             "x": self.x,

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Overflow, Rounding
-from rtl_gen.fanout import fanout_latency, read_latency
+from rtl_gen.fanout import are_far, fanout_latency, read_latency
 from rtl_gen.fixed import limit, round_value
 from rtl_gen.lane import CAST_CYCLES, BaseLane, stage_of
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, largest_update, operand_shape, sum_width
@@ -64,6 +64,11 @@ class LaneTiming:
 
     Attributes
     ----------
+    far : bool
+        Whether the lanes are so many that there are two fan-out stages, and that each lane has registers of its own for what many of its
+        bits read.
+    pipelined : bool
+        Whether there are fan-out stages at all, and with them more registers in the multipliers.
     fanout, read : int
         Latency of the fan-out stages, and that of a memory read.
     weight : int
@@ -90,10 +95,11 @@ class LaneTiming:
 
     def __init__(self, spec: DesignSpec):
         stage, lanes = stage_of(spec), spec.hardware.lanes
-        self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
+        self.far, self.pipelined = are_far(lanes), fanout_latency(lanes) > 0
+        self.fanout, self.read = fanout_latency(lanes) + self.far, read_latency(lanes)
         self.single_port = spec.parameter_banks
         self.weight = self.fanout + self.read + 2
-        self.product = self.weight + 2 + 2 * self.fanout
+        self.product = self.weight + 2 + 2 * self.pipelined
         self.gradient = self.product + CAST_CYCLES + 2
         self.state = {variable.name: self.gradient + stage.valid[variable.name] for variable in spec.optimizer_state}
         if adds_in_multiplier(spec):
@@ -241,12 +247,13 @@ class NodeLane(BaseLane):
         """Connect the multiply-accumulate; return its sum."""
         a = Signal(signed(max(self.spec.formats.weight.width, self.spec.error_format.width)), reset_less=True)
         stored = self._store_error(m)
-        with m.If(self.loads | ~self.applies):
-            m.d.sync += a.eq(Mux(self.applies, stored, weight))
-        m.submodules.mac = mac = MultiplyAdd(a.shape(), self.x.shape(), self.width, pipelined=self.timing.fanout > 0)
+        loads, applies = self._near(m, "loads"), self._near(m, "applies")
+        with m.If(loads | ~applies):
+            m.d.sync += a.eq(Mux(applies, stored, weight))
+        m.submodules.mac = mac = MultiplyAdd(a.shape(), self.x.shape(), self.width, pipelined=self.timing.pipelined)
         assert mac.latency == self.timing.product - self.timing.weight
-        keeps, corrects = self.accumulates.replicate(self.width), self.corrects.replicate(self.width)
-        carried = mac.o & keeps.as_signed()
+        accumulates, corrects = (self._near(m, name).replicate(self.width) for name in ("accumulates", "corrects"))
+        carried = mac.o & accumulates.as_signed()
         m.d.comb += [
             mac.a.eq(a),
             mac.b.eq(self.x),
@@ -254,6 +261,10 @@ class NodeLane(BaseLane):
             self.accumulator.eq(mac.o),
         ]
         return mac.o
+
+    def _near(self, m, name):
+        """A port of the lane, which comes a cycle earlier if the lane keeps it in a register of its own, as one of many lanes does."""
+        return delayed(m, getattr(self, name), int(self.timing.far), f"{name}_near")
 
     def _store_error(self, m):
         """The error of the lane's neuron in the next group."""
@@ -272,7 +283,7 @@ class NodeLane(BaseLane):
         m.d.comb += self.found.eq(self._old)
         match spec.formats.weight_cast.rounding:
             case Rounding.STOCHASTIC:
-                low = ~self.update_noise[:places] if spec.stochastic_bits else Const(0, 0)
+                low = ~self._near(m, "update_noise")[:places] if spec.stochastic_bits else Const(0, 0)
             case Rounding.FLOOR:
                 low = Const((1 << places) - 1, places)
             case Rounding.HALF_UP:
@@ -291,15 +302,21 @@ class NodeLane(BaseLane):
         compared = min(len(self.parameter), largest_update(spec).bit_length())
         before, differs = delayed(m, self._old[:compared], 2, "before"), Signal(-(-compared // 2))
         counted = delayed(m, self.counted, 1, "counted")
-        register = self.parameter
+        shown = (self.parameter, self.weight_outside, self.changed)
+        register, weight_outside, changed = shown
+        if self.timing.far:  # a reset would have wires to all lanes, and lasts until what is in these registers has left them
+            kept = [Signal.like(each, name=f"{each.name}_kept", reset_less=True) for each in shown]
+            register, weight_outside, changed = kept
+            differs = Signal.like(differs, reset_less=True)
+            m.d.comb += [each.eq(register) for each, register in zip(shown, kept, strict=True)]
         m.d.sync += register.eq(limited.as_unsigned() ^ self.host_word[: len(register)])
         with m.If(~counted & ~self.host_mode):  # there is no neuron
             m.d.sync += register.eq(0)
         m.d.sync += [
-            self.weight_outside.eq(counted & outside),
+            weight_outside.eq(counted & outside),
             # The register is compared, since the limits would take logic of their own without it; and in two cycles.
             differs.eq(Cat((register[:compared][first : first + 2] != before[first : first + 2]) for first in range(0, compared, 2))),
-            self.changed.eq(delayed(m, counted, 2, "counted_before") & differs.any()),
+            changed.eq(delayed(m, counted, 2, "counted_before") & differs.any()),
         ]
 
     def _sum(self, m, total, fraction):

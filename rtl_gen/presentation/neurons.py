@@ -21,6 +21,7 @@ from rtl_gen.presentation.layouts import (
     sign_layout,
     slot_layout,
 )
+from rtl_gen.presentation.signs import sign_latency
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
 __all__ = ["DeepStream", "IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
@@ -62,7 +63,7 @@ class NeuronStream(wiring.Component):
     kept : Out(1)
         Strobe: the unperturbed pre-activations of the whole first layer are kept.
     sign_index, sign_bank, sign : Out, Out, In
-        Number of a neuron and bank of its pass, and its sign one cycle later.
+        Number of a neuron and bank of its pass, and its sign :func:`~rtl_gen.presentation.signs.sign_latency` cycles later.
     neuron, z : Out
         Fields of the neuron that is output, the first one of a group ``latency`` cycles after ``slot``, and its pre-activation.
     drawn : Out(1)
@@ -118,6 +119,11 @@ class NeuronStream(wiring.Component):
         m.d.comb += chosen.valid.eq(leaves | replays)
         found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
         m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
+        if sign_latency(self.spec) > 1:  # what ``chosen`` is in the next cycle
+            m.d.comb += [
+                self.sign_index.eq(Mux(follows, self._coming_index, replayed["index"])),
+                self.sign_bank.eq(Mux(follows, self._coming_bank[0], replayed["bank"][0])),
+            ]
         m.d.sync += found.eq(chosen)
         self._find(m, z, leaves, z_leaving, z_replayed)
         keeps = found.valid & is_unperturbed(found.bank) & self._is_kept(found)

@@ -14,11 +14,18 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.registers import phase_bits
+from rtl_gen.fanout import are_far
 from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, source_class
 from rtl_gen.presentation.layouts import part_shape, sign_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["CountedNeuronSigns", "NeuronSigns", "RandomNeuronSigns", "sign_source"]
+__all__ = ["CountedNeuronSigns", "NeuronSigns", "RandomNeuronSigns", "sign_latency", "sign_source"]
+
+
+def sign_latency(spec: DesignSpec) -> int:
+    """Cycles from the number of a neuron to its sign: 1, and 1 more for a register behind the memory in a core with many lanes, which gives
+    the number a cycle earlier."""
+    return 1 + (are_far(spec.hardware.lanes) and not spec.series)
 
 
 class NeuronSigns(wiring.Component):
@@ -33,11 +40,11 @@ class NeuronSigns(wiring.Component):
     ready : Out(1)
         The current sign vector is known.
     index, bank, sign : In, In, Out
-        A neuron of the stream and the bank of its pass, and its sign one cycle later.
+        A neuron of the stream and the bank of its pass, and its sign :func:`sign_latency` cycles later.
     sweep_begin, sweep_bank : In(1)
         Strobe: the errors of a pass are going to be summed, so that its bank may serve another one; and its bank.
     sweep_index, sweep_sign : In, Out
-        A neuron whose error is summed, and its sign one cycle later.
+        A neuron whose error is summed, and its sign :func:`sign_latency` cycles later.
     column, sweep_column : Out(unsigned)
         In incremental probes, the perturbed neuron of the current sign vector, valid with ``begin``, and of the pass whose errors are going
         to be summed, valid with ``sweep_begin``.
@@ -101,6 +108,8 @@ class NeuronSigns(wiring.Component):
         sweeping = Mux(self.sweep_bank, kept[1], kept[0])
         with m.If(self.sweep_begin):
             m.d.sync += swept.eq(sweeping)
+        if sign_latency(self.spec) > 1:  # the first neuron's number comes with the strobe
+            swept = Mux(self.sweep_begin, sweeping, swept)
         if self.spec.incremental:
             m.d.comb += [self.column.eq(current), self.sweep_column.eq(sweeping)]
         return Mux(self.bank, kept[1], kept[0]), swept
@@ -154,14 +163,15 @@ class RandomNeuronSigns(NeuronSigns):
         with m.If(self.restart):
             m.d.sync += enabled.eq(1)
         of_stream, of_sweep = self._keep(m, vector)
+        late = sign_latency(spec) - 1
         if spec.series:
             m.d.comb += stream.addr.eq(Mux(self.sweeps, Cat(self.sweep_index, of_sweep), Cat(self.index, of_stream)))
         else:
             m.d.comb += [stream.addr.eq(Cat(self.index, of_stream)), sweep.addr.eq(Cat(self.sweep_index, of_sweep))]
         m.d.comb += [
-            self.sign.negative.eq(stream.data),
-            self.sweep_sign.negative.eq(sweep.data),
-            self.sign.active.eq(delayed(m, self._perturbs(m), 1, "perturbs") if spec.in_parts else 1),
+            self.sign.negative.eq(delayed(m, stream.data, late, "stream_found")),
+            self.sweep_sign.negative.eq(delayed(m, sweep.data, late, "sweep_found")),
+            self.sign.active.eq(delayed(m, self._perturbs(m), 1 + late, "perturbs") if spec.in_parts else 1),
             self.sweep_sign.active.eq(1),
         ]
         return m
@@ -195,6 +205,8 @@ class CountedNeuronSigns(NeuronSigns):
             negative, active = self.code.sign(index, of_pass)
             if self.spec.in_parts and sign is self.sign:
                 active &= self._perturbs(m)
+            late = sign_latency(self.spec) - 1
+            negative, active = (delayed(m, each, late, "early_sign") for each in (negative, active))
             m.d.sync += [sign.negative.eq(negative), sign.active.eq(active)]
         m.d.comb += self.ready.eq(1)
         return m

@@ -87,7 +87,7 @@ class SeriesCore(NodeCore):
             "multiplier": self._multiplier(),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
-            "host": HostPort(spec),
+            "host": HostPort(spec, self.array.host_latency),
             "registers": register_file(spec),
         }
         if spec.stochastic_bits:

@@ -31,14 +31,14 @@ class SampleLane(wiring.Component):
 class SampleArray(wiring.Component):
     """Lanes that share one input and have one bit each."""
 
-    def __init__(self, count: int):
-        self.count = count
+    def __init__(self, count: int, stages: int | None = None):
+        self.count, self.stages = count, stages
         super().__init__({"x": In(4), "flags": In(count), "o": Out(5 * count)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules += (lanes := [SampleLane() for _ in range(self.count)])
-        connect_lanes(m, lanes, {"x": self.x}, {"flag": self.flags})
+        connect_lanes(m, lanes, {"x": self.x}, {"flag": self.flags}, self.stages)
         m.d.comb += [self.o[5 * place : 5 * (place + 1)].eq(lane.o) for place, lane in enumerate(lanes)]
         return m
 
@@ -54,6 +54,14 @@ def test_every_lane_gets_the_shared_value_and_its_own_bit(count):
     found = cycles(SampleArray(count), [{"x": x, "flags": flags} for x, flags in given], ("o",), extra=2)
     expected = [sum((2 * x + (flags >> place & 1)) << 5 * place for place in range(count)) for x, flags in given]
     assert [row["o"] for row in found[1 + fanout_latency(count) :]][: len(given)] == expected
+
+
+@pytest.mark.parametrize("count", [MAX_DIRECT_LANES + 1, 4 * MAX_DIRECT_LANES, 5 * MAX_DIRECT_LANES + 3, 9 * MAX_DIRECT_LANES])
+def test_two_stages_take_a_cycle_more(count):
+    given = [(5, 0), (9, 0b1), (15, (1 << count) // 3), (0, (1 << count) - 1)]
+    found = cycles(SampleArray(count, 2), [{"x": x, "flags": flags} for x, flags in given], ("o",), extra=3)
+    expected = [sum((2 * x + (flags >> place & 1)) << 5 * place for place in range(count)) for x, flags in given]
+    assert [row["o"] for row in found[1 + 2 :]][: len(given)] == expected
 
 
 @pytest.mark.parametrize(("kept", "registers"), [(True, 3 * 2 * (4 + MAX_DIRECT_LANES)), (False, 2 * (4 + 3 * MAX_DIRECT_LANES))])

@@ -19,8 +19,8 @@ STROBES = ("train", "infer", "stop", "restart", "clear", "discard", "load", "cou
 class Port(wiring.Component):
     """A host's port with its register file."""
 
-    def __init__(self, spec):
-        self.host, self.file = HostPort(spec), register_file(spec)
+    def __init__(self, spec, read_latency=HostPort.read_cycles):
+        self.host, self.file = HostPort(spec, read_latency), register_file(spec)
         inside = ("file_en", "file_address", "file_data", "file_low", "file_high", "settled")
         ports = {name: member for name, member in self.host.signature.members.items() if name not in inside}
         ports |= {name: member for name, member in self.file.signature.members.items() if name.startswith("i_")}
@@ -53,13 +53,13 @@ class Port(wiring.Component):
 class Bench:
     """A host at the port; notes the strobes."""
 
-    def __init__(self, name):
+    def __init__(self, name, **options):
         self.spec = DESIGNS[name]
-        self.port = Port(self.spec)
+        self.port = Port(self.spec, **options)
         self.registers = register_map(self.spec)
         self.strobes = []
 
-    def run(self, procedure):
+    def run(self, procedure, *processes):
         async def watch(ctx):
             async for _, _, *values in ctx.tick().sample(self.port.data, *(getattr(self.port, name) for name in STROBES)):
                 self.strobes += [(name, values[0]) for name, value in zip(STROBES, values[1:], strict=True) if value]
@@ -67,7 +67,8 @@ class Bench:
         simulator = Simulator(self.port)
         simulator.add_clock(1e-6)
         simulator.add_testbench(procedure)
-        simulator.add_process(watch)
+        for process in (watch, *processes):
+            simulator.add_process(process)
         simulator.run()
 
     async def request(self, ctx, write, address, data=0):
@@ -165,6 +166,41 @@ def test_data_goes_to_the_memories_and_counts_the_address():
 
     bench.run(procedure)
     assert bench.strobes == [("load", 0x12345678), ("write_en", 0x12345678), ("write_en", 7), ("stream_en", 9)]
+
+
+@pytest.mark.parametrize("latency", [HostPort.read_cycles, HostPort.read_cycles + 1, HostPort.read_cycles + 3])
+def test_a_read_that_follows_at_once_takes_the_word_of_its_own_address(latency):
+    bench, rng = Bench("accumulating", read_latency=latency), random.Random(latency)
+    port, found, expected = bench.port, [], []
+
+    def word(lane, address):
+        return (3 * lane + 7 * address + 1) * 0x10001
+
+    async def procedure(ctx):
+        ctx.set(port.response.ready, 1)
+        for _ in range(60):
+            lane, address = rng.randrange(bench.spec.hardware.lanes), rng.randrange(4)
+            settings = [("select", lane), ("address", address)]
+            rng.shuffle(settings)
+            writes = rng.randrange(2)
+            await ctx.tick().repeat(1 + rng.randrange(4))  # the register file takes turns, so that its phase matters
+            for name, value in [*settings, *[("data", 0)] * writes]:
+                await bench.request(ctx, 1, bench.registers[name].address, value)
+            for read in range(2):
+                await bench.request(ctx, 0, bench.registers["data"].address)
+                value, *_ = await ctx.tick().sample(port.response.payload).until(port.response.valid)
+                found.append(value)
+                expected.append(word(lane, address + writes + read))
+
+    async def memory(ctx):
+        """Gives the word so many cycles after the position has changed."""
+        words = [0] * (latency - 1)
+        async for _, _, lane, address in ctx.tick().sample(port.lane, port.address):
+            words.append(word(lane, address))
+            ctx.set(port.read_data, words.pop(0))
+
+    bench.run(procedure, memory)
+    assert found == expected
 
 
 @pytest.mark.parametrize("busy", [0, 1])

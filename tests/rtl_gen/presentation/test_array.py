@@ -4,6 +4,7 @@ All of it against sums of Python's integers and one cast each, on both paths of 
 """
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from amaranth.hdl import signed
 from python_ref.spec.number import Fixed, Rounding, cast_raw
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import Memory
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from rtl_gen.presentation.arithmetic import adds_in_multiplier
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.lane import MultiplyAdd
@@ -25,8 +27,10 @@ from tests.support.node_designs import SHAPES, node_design
 SPECS = {name: DESIGNS[name] for name in ("floor_probes", "fused_probes", "fused_narrow")}
 SPECS |= {name: SHAPES[name] for name in ("half-even", "half-up", "momentum", "momentum-and-memory", "samples-within-an-update", "deep")}
 SPECS["pipelined"] = node_design(sizes=(3, 11, 4), lanes=10, weight_cast=SHAPES["stochastic"].formats.weight_cast)
-NAMES = [pytest.param(name, marks=slow_unless(name != "pipelined")) for name in SPECS]
-FUSED = {"floor_probes", "fused_probes", "fused_narrow", "half-up", "deep", "pipelined"}
+SPECS["many lanes"] = SPECS["pipelined"]
+SPECS["many lanes, momentum"] = replace(SHAPES["momentum-and-memory"], hardware=replace(SHAPES["momentum-and-memory"].hardware, lanes=10))
+NAMES = [pytest.param(name, marks=slow_unless(name not in ("pipelined", "many lanes, momentum"))) for name in SPECS]
+FUSED = {"floor_probes", "fused_probes", "fused_narrow", "half-up", "deep", "pipelined", "many lanes"}
 """Designs whose multiplier's adder computes the update."""
 
 
@@ -51,6 +55,13 @@ def test_a_multiplier_adds_what_comes_a_cycle_before_its_sum(a, b, width, pipeli
         assert o == (c + x * y + (1 << width - 1)) % (1 << width) - (1 << width - 1)
 
 
+@pytest.fixture(autouse=True)
+def many_lanes(request, monkeypatch):
+    """Designs of this name have so many lanes that they are across a part."""
+    if "many lanes" in request.node.name:
+        monkeypatch.setattr("rtl_gen.fanout.MAX_NEAR_LANES", MAX_DIRECT_LANES)
+
+
 class Bench:
     """An array with its host, operands and errors.
 
@@ -71,7 +82,8 @@ class Bench:
         """Access a word."""
         row = {"host_mode": 1, "host_memory": memory, "host_lane": lane, "host_address": address, "host_write": 0}
         if write is None:
-            self.rows += [row] * (self.array.host_latency + 3)
+            begins = not self.rows[-1]["host_mode"]  # the addresses are the host's a few cycles after it has got the memories
+            self.rows += [row] * (self.array.host_latency + 1 + 2 * begins)
             return len(self.rows) - 1
         self.rows += [row | {"host_data": write & 0xFFFFFFFF}] * 3
         self.rows += [row | {"host_data": write & 0xFFFFFFFF, "host_write": 1}, *[row | {"host_data": write & 0xFFFFFFFF}] * 6]

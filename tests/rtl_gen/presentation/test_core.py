@@ -116,13 +116,19 @@ def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
 
 
 GATHERED = ("pipelined", "wide-output", "sequential-pipelined", "pipelined, parts", "one at a time, pipelined")
+MANY = {name: EVERY[name] for name in GATHERED}
+MANY |= {
+    name: replace(SHAPES[name], hardware=replace(SHAPES[name].hardware, lanes=9)) for name in ("momentum-and-memory", "half-even", "walsh")
+}
 
 
 @pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=LONG)])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "pipelined")) for name in GATHERED])
-def test_every_observable_is_the_oracles_where_groups_of_lanes_keep_their_sums(name, multipliers, monkeypatch):
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "pipelined")) for name in MANY])
+def test_every_observable_is_the_oracles_where_lanes_are_many(name, multipliers, monkeypatch):
+    """Groups of lanes keep their sums and decide what the host accesses, behind two stages of registers."""
     monkeypatch.setattr("rtl_gen.presentation.neurons.MAX_SHIFTED_LANES", MAX_DIRECT_LANES)
-    spec = EVERY[name] if multipliers == 1 else two_multipliers(EVERY[name])
+    monkeypatch.setattr("rtl_gen.fanout.MAX_NEAR_LANES", MAX_DIRECT_LANES)
+    spec = MANY[name] if multipliers == 1 else two_multipliers(MANY[name])
     check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
 
 

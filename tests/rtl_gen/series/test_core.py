@@ -35,8 +35,9 @@ def test_every_observable_is_the_model_s(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pipelined", "leaves-late"])
-def test_every_observable_is_the_model_s_where_groups_of_lanes_keep_their_sums(name, monkeypatch):
+def test_every_observable_is_the_model_s_where_lanes_are_many(name, monkeypatch):
     monkeypatch.setattr("rtl_gen.series.neurons.MAX_SHIFTED_LANES", MAX_DIRECT_LANES)
+    monkeypatch.setattr("rtl_gen.fanout.MAX_NEAR_LANES", MAX_DIRECT_LANES)
     check(SERIES_SHAPES[name])
 
 
