@@ -133,7 +133,10 @@ class Process:
         self._subject = f"The process {' '.join(self.command)[:80]!r}"
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder)
+            # In a session of its own: Ctrl-C is for this program, which ends the process in its time.
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder, start_new_session=True
+            )
         except (OSError, ValueError) as error:
             self._stderr.close()
             raise OutsideError(f"{self._subject} cannot be started ({error})", "Give the command of a program.") from None
