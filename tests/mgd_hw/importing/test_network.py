@@ -107,7 +107,7 @@ CURVES = {
     ("Tanh", "Sigmoid", "Tanh"): Activation.TANH,
     ("Sigmoid", "Tanh", "Sigmoid"): Activation.SIGMOID,
     ("Sigmoid", "Tanh"): Activation.TANH,
-    ("Sigmoid", "Sigmoid", "Tanh", "Sigmoid"): Activation.SIGMOID,
+    ("Tanh", "Sigmoid", "Sigmoid", "Tanh", "Tanh"): Activation.TANH,
 }
 """Activations of hidden layers of 5 neurons each, and the one that all of them get."""
 
