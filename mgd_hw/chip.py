@@ -114,6 +114,17 @@ class AnalogChip:
         hidden[:, 1:] -= np.outer(errors[:-1], self._bits(self._shown))
         self.weights[-self.hidden :] -= errors[-1] * self._inputs
 
+    def restore(self, weights: object) -> str:
+        """Set the weights to a list of numbers; return what is wrong with it, or ""."""
+        try:
+            found = np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            return "weights that are to be set must be numbers"
+        if found.shape != self.weights.shape or not np.isfinite(found).all():
+            return f"the chip has {len(self.weights)} weights and biases, not {str(weights)[:80]}"
+        self.weights = found
+        return ""
+
     def costs(self, parameters: np.ndarray, sample: int, count: int = 1) -> np.ndarray:
         """Measure the cost of a sample several times (float64, shape (count,)); the chip drifts once."""
         if self.drift:
@@ -141,12 +152,16 @@ def main(arguments: list[str] | None = None) -> int:
         parameters, samples = np.array(asked["parameters"]), [round(row[0]) for row in asked["inputs"]]
         if len(parameters) != chip.parameters:
             answer: dict = {"error": f"the chip has {chip.parameters} parameters, not {len(parameters)}"}
-        elif "errors" in asked and not chip.nodes:
+        elif {"errors", "weights"} & asked.keys() and not chip.nodes:
             answer = {"error": "the chip has no weights of its own to which errors would apply: give --nodes"}
+        elif wrong := chip.restore(asked["weights"]) if "weights" in asked else "":
+            answer = {"error": wrong}
         else:
             if "errors" in asked:
                 chip.apply(np.array(asked["errors"]))
             answer = {"costs": chip.costs(parameters, samples[0], len(samples)).tolist()}
+            if "keep" in asked and chip.nodes:
+                answer["weights"] = chip.weights.tolist()
         print(json.dumps(answer), flush=True)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -77,6 +78,8 @@ class Checkpoint:
         Counters of the core since step 0, including its cycles.
     seconds : float
         Time spent training up to this step, earlier sessions included, in seconds.
+    outside : str
+        Weights that a chip outside has itself, as JSON; "" where there are none, or where its program does not tell them.
     """
 
     step: int
@@ -85,11 +88,14 @@ class Checkpoint:
     memories: Mapping[str, np.ndarray]
     counters: Mapping[str, int]
     seconds: float = 0.0
+    outside: str = ""
 
     def write(self, path: Path) -> None:
         """Write the checkpoint to a file atomically."""
         arrays = {f"memory.{name}": values for name, values in self.memories.items()}
         arrays |= {f"counter.{name}": np.array(value, dtype=np.int64) for name, value in self.counters.items()}
+        if self.outside:
+            arrays["outside"] = np.array(self.outside)
         content = io.BytesIO()
         np.savez(content, step=self.step, origin=self.origin, digest=self.digest, seconds=self.seconds, **arrays)  # type: ignore[arg-type]
         write_file(path, content.getvalue())
@@ -114,7 +120,10 @@ class Checkpoint:
                     _named(arrays, "memory."),
                     {name: int(value) for name, value in _named(arrays, "counter.").items()},
                     float(arrays["seconds"]),
+                    str(arrays["outside"]) if "outside" in arrays else "",
                 )
+                if found.outside:
+                    json.loads(found.outside)
         except FileNotFoundError:
             remedy = "Leave --resume out, or name the directory with -o."
             raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None

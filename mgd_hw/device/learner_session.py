@@ -36,6 +36,12 @@ class Outside(Protocol):
     def apply(self, errors: np.ndarray) -> None:
         """Take the errors of node currents, as :class:`python_ref.fixed.learner.NodeChip` does; others have none."""
 
+    def keep(self, words: np.ndarray) -> str:
+        """Return the weights of the chip, as :meth:`mgd_hw.hardware.outside.ChipProcess.keep` does; asked of node currents alone."""
+
+    def restore(self, weights: str) -> None:
+        """Set weights that :meth:`keep` returned."""
+
 
 class _Replay:
     """The outside of a model that computes steps again."""
@@ -187,6 +193,9 @@ class LearnerSession(Session):
     def __post_init__(self, digests: RunDigest | None) -> None:
         super().__post_init__(digests)
         self.measurements = 0
+        self._moved = False  # whether the chip may have changed its weights since the checkpoint
+        if self.run.spec.sends_errors and self.begun is None:
+            self.mark = replace(self.mark, outside=self._outside(self.mark.memories))
 
     @property
     def period(self) -> int:
@@ -213,7 +222,17 @@ class LearnerSession(Session):
         """See :class:`~mgd_hw.device.session.Session`; the host itself sees to it that a cost comes in time, not the core."""
         host.set_outside(self.run.spec, link)
         host.write_register(self.run.spec, link, "timeout", MAX_CYCLES)
+        if self.run.spec.sends_errors and (self._moved or self.begun is not None):
+            if self.mark.outside:
+                self.chip.restore(self.mark.outside)
+            else:
+                self.progress.status("Note: the program of the chip tells no weights; it goes on with those that the chip has.")
+        self._moved = True
         super()._set_up(link)
+
+    def _outside(self, memories: Mapping[str, np.ndarray]) -> str:
+        """See :class:`~mgd_hw.device.session.Session`: the weights behind node currents."""
+        return self.chip.keep(memories["parameter"]) if self.run.spec.sends_errors else ""
 
     def _run_steps(self, link: AnyLink, start: int, steps: int) -> None:
         spec, registers = self.run.spec, relay_map(self.run.spec)

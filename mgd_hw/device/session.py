@@ -441,9 +441,14 @@ class Session:
         """Write a checkpoint with the given memories, if this step permits one and no value differs from the model's."""
         if self.done % self.period == 0 and self.equal:
             seconds = self._earlier + self.active
-            self.mark = Checkpoint(self.done, self._digests.origin, self._digests.at(self.done), memories, self.totals(), seconds)
+            kept = memories, self.totals(), seconds, self._outside(memories)
+            self.mark = Checkpoint(self.done, self._digests.origin, self._digests.at(self.done), *kept)
             self.mark.write(self.path)
             self._mark_state = None if self.model is None else self.model.state()
+
+    def _outside(self, memories: Mapping[str, np.ndarray]) -> str:
+        """Return what a checkpoint keeps of an outside, as :class:`Checkpoint` has it; nothing where the core computes all itself."""
+        return ""
 
     def _finish(self, link: AnyLink) -> None:
         """Read all memories back, compare them with the model's, and write a checkpoint."""

@@ -15,11 +15,12 @@ module chip_bench;
   wire [31:0] response;
   wire sample_valid, sample_ready, apply_stb, measure_ready, cost_valid, cost_ready;
   wire [23:0] sample;
-  localparam EACH = `WORD + `INDEX + 1 + `ERROR;
+  localparam EACH = `WORD + `INDEX + 1 + `ERROR, BITS = `ERROR ? `ERROR : 1;
   wire [`LANES*EACH-1:0] word;  // of each stream its value, index, last and error, from the low bits on; the first stream is lowest
   wire [`LANES-1:0] word_valid, word_ready, last;
   wire [`LANES*`WORD-1:0] value;
   wire [`LANES*`INDEX-1:0] index;
+  wire [`LANES*BITS-1:0] error;
   wire signed [`COST-1:0] cost;
 
   `LEARNER learner (
@@ -33,15 +34,15 @@ module chip_bench;
   genvar lane;
   generate
     for (lane = 0; lane < `LANES; lane = lane + 1) begin : split
-      // The virtual chip has no weights behind its currents, to which an error would apply.
       assign {last[lane], index[lane*`INDEX+:`INDEX], value[lane*`WORD+:`WORD]} = word[lane*EACH+:EACH-`ERROR];
+      assign error[lane*BITS+:BITS] = `ERROR ? word[lane*EACH+EACH-1-:BITS] : 0;  // only node currents have errors
     end
   endgenerate
 
   virtual_chip #(.N(`N), .LANES(`LANES), .INDEX(`INDEX), .WORD(`WORD), .WORD_FRACTION(`WORD_FRACTION), .COST(`COST), .COST_FRACTION(`COST_FRACTION),
-                 .DELAY(`SETTLE)) chip (
+                 .ERROR(`ERROR), .DELAY(`SETTLE)) chip (
       .clk(clk), .rst(rst), .sample_valid(sample_valid), .sample_ready(sample_ready), .sample(sample),
-      .word_valid(word_valid), .word_ready(word_ready), .value(value), .index(index), .last(last),
+      .word_valid(word_valid), .word_ready(word_ready), .value(value), .index(index), .last(last), .error(error),
       .apply_stb(apply_stb), .measure_ready(measure_ready), .cost_valid(cost_valid), .cost_ready(cost_ready), .cost(cost));
 
   always #5 clk = ~clk;

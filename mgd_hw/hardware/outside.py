@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ class ChipProcess:
         Number of cost words so far, and of those that ``formats.cost`` could not hold.
     errors : array of float64, shape (N,), or None
         Errors of node currents that the process gets with the next measurement.
+    restored : str
+        Weights that the process gets with the next measurement, as JSON; "" for none.
     """
 
     def __init__(self, spec: LearnerSpec, process: Process) -> None:
@@ -46,11 +49,14 @@ class ChipProcess:
         self.process = process
         self.words = self.clipped = 0
         self.errors: np.ndarray | None = None
+        self.restored = ""
 
-    def real_costs(self, parameters: np.ndarray, sample: int, count: int = 1) -> np.ndarray:
-        """Measure the cost of a sample with real parameters ``count`` times (float64, shape (count,))."""
-        errors, self.errors = self.errors, None
-        return self.process.costs(parameters, np.full((count, 1), float(sample)), np.empty((count, 0)), errors)
+    def real_costs(self, parameters: np.ndarray, sample: int, count: int = 1, **more: object) -> np.ndarray:
+        """Measure the cost of a sample with real parameters ``count`` times (float64, shape (count,)); ``more`` is for the process."""
+        if self.restored:
+            more["weights"] = json.loads(self.restored)
+        errors, self.errors, self.restored = self.errors, None, ""
+        return self.process.costs(parameters, np.full((count, 1), float(sample)), np.empty((count, 0)), errors, **more)
 
     def apply_real(self, errors: np.ndarray) -> None:
         """Keep the errors of node currents (float64, shape (N,)) for the next measurement, before which the process applies them."""
@@ -59,6 +65,16 @@ class ChipProcess:
     def apply(self, errors: np.ndarray) -> None:
         """Keep raw errors of node currents for the next measurement, as :class:`~python_ref.fixed.learner.NodeChip` says."""
         self.apply_real(self.spec.node_error_format.to_real(errors))
+
+    def keep(self, words: np.ndarray) -> str:
+        """Return the weights of the chip as JSON, after all errors, or "" if the process does not tell them; it measures once with these
+        raw words."""
+        self.real_costs(self.spec.formats.weight.to_real(words), 0, keep=True)
+        return "" if self.process.weights is None else json.dumps(self.process.weights)
+
+    def restore(self, weights: str) -> None:
+        """Have the process set weights that :meth:`keep` returned, before the next measurement; errors that it has not applied are void."""
+        self.errors, self.restored = None, weights
 
     def sample_costs(self, parameters: np.ndarray, most: int) -> list[float]:
         """Measure the cost of each sample with real parameters, of at most so many: the mean of as many words as the learner takes."""

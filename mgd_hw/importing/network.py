@@ -174,6 +174,7 @@ def _closed(signal: Signal, walk: Walk) -> tuple[DenseLayer, ...]:
     layers = signal.activated(Activation.IDENTITY).layers if signal.open else signal.layers
     if {layer.activation for layer in layers[:-1]} != {Activation.IDENTITY}:
         layers = tuple(_merged(layers, walk))
+    layers = _of_one_curve(layers, walk)
     kinds = {layer.activation: layer.node for layer in layers[:-1]}
     if len(kinds) > 1:
         shown = ", ".join(f"{kind.value} after node {node}" for kind, node in kinds.items() if kind)
@@ -181,6 +182,31 @@ def _closed(signal: Signal, walk: Walk) -> tuple[DenseLayer, ...]:
         reason = f"its hidden layers have different activations ({shown}), and a core has one unit for all neurons, with one activation for"
         raise Refusal(f"{reason} hidden layers and one for the outputs", remedy)
     return layers
+
+
+_CURVES = {Activation.TANH: (2.0, 2.0, -1.0), Activation.SIGMOID: (0.5, 0.5, 0.5)}
+"""Of each curve f the numbers (a, b, c) with which the other one, g, takes its place: f(z) = b·g(a·z) + c."""
+_INSTEAD = {Activation.TANH: "2·sigmoid(2·z) - 1", Activation.SIGMOID: "(tanh(z/2) + 1)/2"}
+"""The same as text."""
+
+
+def _of_one_curve(layers: tuple[DenseLayer, ...], walk: Walk) -> tuple[DenseLayer, ...]:
+    """Return the same function where hidden layers have both curves, tanh and sigmoid: that of more neurons, scaled, is both."""
+    neurons = {kind: sum(len(layer.weight) for layer in layers[:-1] if layer.activation is kind) for kind in _CURVES}
+    if not all(neurons.values()):
+        return layers
+    taken = max(neurons, key=neurons.__getitem__)  # tanh, of as many
+    found = list(layers)
+    for place, layer in enumerate(layers[:-1]):
+        kind = layer.activation
+        if kind not in _CURVES or kind is taken:
+            continue
+        before, factor, summand = _CURVES[kind]
+        own, after = found[place], found[place + 1]
+        found[place] = replace(own, weight=before * own.weight, bias=before * own.bias, activation=taken)
+        found[place + 1] = replace(after, weight=factor * after.weight, bias=after.bias + summand * after.weight.sum(axis=1))
+        walk.note(f"The {kind.value} after node {layer.node} is {_INSTEAD[kind]}, since all hidden layers have one activation.")
+    return tuple(found)
 
 
 def _merged(layers: tuple[DenseLayer, ...], walk: Walk) -> Iterator[DenseLayer]:

@@ -1,8 +1,9 @@
 """Diagnosis of a learner with its chip in the loop: what can be measured of a network outside, of which nothing but the cost is known.
 
 The chip is asked at the initial quantities: for the same cost again and again, which shows its noise; for the costs on either side of
-perturbations, which shows slope and curvature; and for the costs on either side of updates that the fixed model computes. Then the fixed
-model trains the chip for a while, and its counters tell of formats that are too narrow.
+perturbations, which shows slope and curvature; and for the costs on either side of updates that the fixed model computes. Where these
+make a learning rate suspect, or cannot be tried, runs at this rate and at lower ones decide. Then the fixed model trains the chip for a
+while, and its counters tell of formats that are too narrow.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from mgd_hw.design.external import ExternalDesign
 from mgd_hw.hardware.outside import ChipProcess, learner_run, opened_chip
 from mgd_hw.learn.compare_learner import STEPS
 from mgd_hw.learn.findings import Finding
+from mgd_hw.learn.learner_rates import RateRuns, rate_runs
+from mgd_hw.learn.rates import shown
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import COUNTERS
 
@@ -84,7 +87,10 @@ class LearnerDiagnosis(Result):
         Root mean square of the even part of C̃, divided by that of the odd part; infinite without a signal.
     gain, loss : float
         Mean decrease of the mean cost by the slope of an update, and mean increase by its curvature; NaN where an update has more steps
-        than are tried.
+        than are tried, or changes the chip's own weights.
+    run_costs : dict of int to float
+        Mean cost at the end of short runs of the fixed model, by log₂ of their first learning rates; empty where single updates leave no
+        doubt, or where runs would be too long.
     clipped : float
         Share of the cost words of the run that ``formats.cost`` could not hold.
     saturations : dict of str to float
@@ -110,6 +116,7 @@ class LearnerDiagnosis(Result):
     curvature: float
     gain: float
     loss: float
+    run_costs: dict[int, float]
     clipped: float
     saturations: dict[str, float]
     changed: float
@@ -144,6 +151,8 @@ class LearnerDiagnosis(Result):
         table.add_row("C̃: curvature over slope", style.number(self.curvature))
         table.add_row("an update: gain by slope, loss by curvature", f"{style.number(self.gain)}, {style.number(self.loss)}")
         table.add_row("quantities changed per write", style.percent(self.changed))
+        for log2, cost in self.run_costs.items():
+            table.add_row(f"mean cost at the end of a short run at 2^{log2}", style.number(cost))
         yield table
         yield f"The fixed model after {self.steps:,} steps: cost {style.number(self.cost_after)}"
         counted = ", ".join(f"{kind} {100 * share:.2g} %" for kind, share in self.saturations.items() if share)
@@ -177,6 +186,9 @@ def diagnose_learner(design: ExternalDesign, *, out: Path | None = None, progres
         signal, curvature = measuring.odd_and_even(noise)
         progress.status("Trying updates.")
         tried = measuring.try_updates()
+    runs = RateRuns(math.nan, {})
+    if math.isnan(tried.gain) or tried.raises:
+        runs = rate_runs(spec, run.parameters, lambda: opened_chip(design), lambda log2: progress.status(f"A run at the rate 2^{log2}."))
     with opened_chip(design) as chip:
         progress.status("Training the chip with the fixed model.")
         measuring = _Measuring(spec, chip, run.parameters)
@@ -198,6 +210,7 @@ def diagnose_learner(design: ExternalDesign, *, out: Path | None = None, progres
         curvature,
         tried.gain,
         tried.loss,
+        runs.costs,
         clipped_share,
         _shares(spec, counted),
         counted["changed"] / counted["writes"] if counted["writes"] else math.nan,
@@ -205,7 +218,7 @@ def diagnose_learner(design: ExternalDesign, *, out: Path | None = None, progres
         after,
         (),
     )
-    result = replace(measured, findings=tuple(_findings(spec, measured, tried)))
+    result = replace(measured, findings=tuple(_findings(spec, measured, tried, runs)))
     with atomic_directory(directory) as folder:
         write_json(folder / "diagnose.json", result)
     return result
@@ -219,6 +232,11 @@ class _Tried:
     loss: float = math.nan
     gain_error: float = math.nan
     loss_error: float = math.nan
+
+    @property
+    def raises(self) -> bool:
+        """Whether an update raises the mean cost by curvature more than it lowers it by slope, beyond doubt; False without any."""
+        return self.loss - CERTAIN * self.loss_error > max(0.0, self.gain + CERTAIN * self.gain_error)
 
 
 class _Measuring:
@@ -322,10 +340,10 @@ def _shares(spec: LearnerSpec, counted: dict[str, int]) -> dict[str, float]:
 # -- Judgement --------------------------------------------------------------------------------------------------------
 
 
-def _findings(spec: LearnerSpec, found: LearnerDiagnosis, tried: _Tried) -> Iterator[Finding]:
+def _findings(spec: LearnerSpec, found: LearnerDiagnosis, tried: _Tried, runs: RateRuns) -> Iterator[Finding]:
     """Yield the causes that prevent learning, causes before their effects."""
     yield from _of_costs(spec, found)
-    yield from _of_rate(spec, found, tried)
+    yield from _of_rate(spec, found, tried, runs)
     yield from _of_formats(spec, found)
 
 
@@ -358,17 +376,20 @@ def _of_costs(spec: LearnerSpec, found: LearnerDiagnosis) -> Iterator[Finding]:
         yield Finding("integration time", "external.average", f"C̃ is buried: {ratio}", remedy)
 
 
-def _of_rate(spec: LearnerSpec, found: LearnerDiagnosis, tried: _Tried) -> Iterator[Finding]:
+def _of_rate(spec: LearnerSpec, found: LearnerDiagnosis, tried: _Tried, runs: RateRuns) -> Iterator[Finding]:
     """Yield the finding on a learning rate that is too large or too small, if it is either."""
-    log2, key = spec.schedule.rate_at(0), "schedule.learning_rate"
-    if math.isnan(tried.gain):
-        return
-    if tried.loss - CERTAIN * tried.loss_error > max(0.0, tried.gain + CERTAIN * tried.gain_error):
+    log2, key, costs = spec.schedule.rate_at(0), "schedule.learning_rate", found.run_costs
+    if runs.too_large or (runs.too_large is None and tried.raises):
         ratio = tried.loss / tried.gain if tried.gain > 0 else 2.0**6
         down = min(12, max(1, math.ceil(math.log2(ratio)) + 1))
         trade = f"an update lowers the mean cost by {max(0.0, tried.gain):.2g} by slope, and raises it by {tried.loss:.2g} by curvature"
+        if runs.too_large:
+            down = log2 - min(costs, key=costs.__getitem__)
+            trade = f"{trade}; {shown(costs)}" if tried.raises else shown(costs)
         remedy = f"Take learning_rate = {log2 - down}; or a longer update_period, with a lower rate, for fewer and better updates."
         yield Finding("learning rate", key, f"the learning rate 2^{log2} is too large: {trade}", remedy)
+        return
+    if math.isnan(tried.gain):
         return
     updates = STEPS / spec.schedule.update_period
     most = updates * (tried.gain + tried.gain_error)

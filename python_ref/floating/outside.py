@@ -5,7 +5,8 @@ A process reads requests from its standard input and answers each on its standar
 
 *lines*: a request is one line of JSON, ``{"parameters": […], "inputs": [[…], …], "targets": [[…], …]}``; its answer is one line,
 ``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``. For a learner of node currents, a request may have ``"errors": […]`` too,
-those of an update that comes before the measurement.
+those of an update that comes before the measurement. If it has ``"keep": true``, a process that can tell the weights of its chip adds them
+to the answer, as ``"weights"``: any JSON, or nothing. A request with ``"weights": …`` sets them before all else.
 
 *frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, followed by P + B·n_in + B·n_out doubles: the parameters,
 the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, followed by B doubles. All numbers are little-endian.
@@ -23,7 +24,7 @@ import struct
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +122,11 @@ class Process:
     ------
     OutsideError
         If the process cannot be started.
+
+    Attributes
+    ----------
+    weights : object
+        The weights that the last answer had, as parsed from JSON; None without any.
     """
 
     def __init__(
@@ -130,10 +136,14 @@ class Process:
         self.size = size
         self.frames = frames
         self.timeout = timeout
+        self.weights: object = None
         self._subject = f"The process {' '.join(self.command)[:80]!r}"
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder)
+            # In a session of its own: Ctrl-C is for this program, which ends the process in its time.
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder, start_new_session=True
+            )
         except (OSError, ValueError) as error:
             self._stderr.close()
             raise OutsideError(f"{self._subject} cannot be started ({error})", "Give the command of a program.") from None
@@ -147,8 +157,12 @@ class Process:
         """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
-    def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None = None) -> np.ndarray:
+    def costs(
+        self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None = None, **more: object
+    ) -> np.ndarray:
         """Return C of each sample (float64, shape (B,)); before it is measured, the process applies the errors of node currents, if any.
+
+        ``more`` has further entries of the request, ``keep`` or ``weights``, in the protocol of lines.
 
         Raises
         ------
@@ -156,7 +170,7 @@ class Process:
             If the process ends, does not answer in time, or does not answer with a cost per sample. It is then stopped.
         """
         try:
-            self._requests.put(self._request(theta, inputs, targets, errors))
+            self._requests.put(self._request(theta, inputs, targets, errors, more))
             try:
                 answer = self._answers.get(timeout=self.timeout)
             except queue.Empty:
@@ -188,14 +202,17 @@ class Process:
 
     # -- Protocol ---------------------------------------------------------------------------------------------------
 
-    def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None) -> bytes:
+    def _request(
+        self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, errors: np.ndarray | None, more: Mapping[str, object]
+    ) -> bytes:
         arrays = [np.asarray(each, "<f8") for each in (theta, inputs, targets)]
         if self.frames:
-            if errors is not None:
+            if errors is not None or more:
                 raise ValueError("Protocol must be lines where there are errors of node currents, not frames")
             head = struct.pack("<4I", len(theta), len(inputs), inputs.shape[1], targets.shape[1])
             return head + b"".join(each.tobytes() for each in arrays)
-        request = {name: each.tolist() for name, each in zip(("parameters", "inputs", "targets"), arrays, strict=True)}
+        names = "parameters", "inputs", "targets"
+        request: dict[str, object] = {name: each.tolist() for name, each in zip(names, arrays, strict=True)} | dict(more)
         if errors is not None:
             request["errors"] = np.asarray(errors, "<f8").tolist()
         return json.dumps(request).encode() + b"\n"
@@ -207,7 +224,9 @@ class Process:
             parsed = json.loads(answer)
             if isinstance(parsed, dict) and "error" in parsed:
                 raise OutsideError(f"{self._subject} reports an error: {str(parsed['error'])[:200].rstrip('.')}", "Fix its cause.")
-            return parsed["costs"]
+            found = parsed["costs"]
+            self.weights = parsed.get("weights")
+            return found
         except (ValueError, TypeError, KeyError, RecursionError):
             shown = answer[:80].decode(errors="replace").rstrip("\n")
             raise OutsideError(f"{self._subject} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,6 +75,14 @@ class VirtualChip:
         """Subtract err_j·x_i from the weight of each current j and input i, x of the sample that was measured last."""
         real = np.asarray(errors) * 2.0**-self.spec.formats.weight.fraction_bits
         self.weights = self.weights - np.outer(real, self.inputs[self.shown % len(self.inputs)])
+
+    def keep(self, words: np.ndarray) -> str:
+        """Return the weights as JSON."""
+        return json.dumps(self.weights.tolist())
+
+    def restore(self, weights: str) -> None:
+        """Set weights that were kept."""
+        self.weights = np.array(json.loads(weights))
 
     def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
         """Return the raw cost words of a measurement."""

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ import mgd_hw
 from mgd_hw import chip as chip_program
 from mgd_hw.chip import AnalogChip
 from mgd_hw.design.reader import parse_any
+from mgd_hw.device.checkpoint import CHECKPOINT, Checkpoint, RunDigest
 from mgd_hw.device.learner_session import LearnerModel
 from mgd_hw.device.train import train
 from mgd_hw.hardware import simulation
-from mgd_hw.hardware.outside import ChipProcess
+from mgd_hw.hardware.outside import ChipProcess, learner_run, opened_chip
 from python_ref.fixed import learner as model
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.trace import LearnerRun
@@ -95,6 +97,42 @@ def test_the_process_applies_errors_before_it_measures(monkeypatch, capsys):
     assert "costs" in said[False][0] and "give --nodes" in said[False][1]["error"]
 
 
+def test_the_process_tells_and_sets_its_weights(monkeypatch, capsys):
+    """It sets them before anything else, and tells them after the errors."""
+    asked, begun = {"parameters": [0.0] * 5, "inputs": [[1.0]], "targets": [[]]}, AnalogChip(nodes=True).weights.tolist()
+    lines = [
+        asked | {"keep": True},
+        asked | {"errors": [0.0, 0.0, 0.0, 0.0, 0.5]},
+        asked | {"keep": True},
+        asked | {"weights": begun, "keep": True},
+        asked | {"weights": begun[1:]},
+        asked | {"weights": "none"},
+        asked,
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(json.dumps(line) + "\n" for line in lines)))
+    assert chip_program.main(["--nodes"]) == 0
+    first, second, third, fourth, short, none, last = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["weights"] == begun != third["weights"] and fourth == first != third
+    assert "weights" not in second and second["costs"] == third["costs"] != first["costs"]
+    assert "the chip has 17 weights and biases, not" in short["error"] and "must be numbers" in none["error"]
+    assert last == {"costs": first["costs"]}
+
+
+def test_weights_are_kept_and_restored_by_way_of_the_process(tmp_path):
+    """A program that does not tell them is asked like any other."""
+    design, silent = parse_any(DESIGN, tmp_path / "nodes.toml"), DESIGN.replace("python -m mgd_hw.chip", "python mute.py")
+    words = quantise_parameters(design.spec, initial_parameters(design.spec))
+    (tmp_path / "mute.py").write_text("for _ in iter(input, ''): print('{\"costs\": [1]}', flush=True)\n")
+    with opened_chip(design) as chip, opened_chip(parse_any(silent, tmp_path / "mute.toml")) as mute:
+        begun = chip.keep(words)
+        chip.apply(np.full(7, 100))
+        changed = chip.keep(words)
+        chip.apply(np.full(7, 100))
+        chip.restore(begun)  # the last errors are void
+        assert len(json.loads(begun)) == 25 and changed != begun == chip.keep(words)
+        assert mute.keep(words) == ""
+
+
 def test_errors_that_the_core_sent_otherwise_are_seen():
     rng = random.Random(8)
     spec = random_node_learner(rng)
@@ -136,6 +174,25 @@ def test_it_is_trained_over_a_virtual_board(tmp_path):
     found = train(parse_any(DESIGN, tmp_path / "nodes.toml"), link="virtual", steps=70, verify=True, out=tmp_path / "out")
     assert found.equal and found.verified > 70 * 2 * 8 + 10 * 7 and found.counters["updates"] == 10
     assert mgd_hw.cosim(parse_any(DESIGN, tmp_path / "nodes.toml"), steps=30, out=tmp_path / "cosim").equal
+
+
+@pytest.mark.slow
+def test_a_resumed_training_has_the_weights_of_the_checkpoint(tmp_path):
+    """A chip without noise goes on as if it had not been interrupted; a checkpoint without its weights has it begin with fresh ones."""
+    design = parse_any(DESIGN.replace(" --noise 0.01", ""), tmp_path / "nodes.toml")
+    path, ends = tmp_path / CHECKPOINT, []
+
+    def trained(steps, **more):
+        assert train(design, link="virtual", steps=steps, verify=True, out=tmp_path, **more).equal
+        found = Checkpoint.read(path, RunDigest(learner_run(design, steps)))
+        return found, (found.memories["parameter"].tolist(), found.outside)
+
+    ends.append(trained(56)[1])
+    half, _ = trained(28)
+    for kept in (half, replace(half, outside="")):
+        kept.write(path)
+        ends.append(trained(56, resume=True)[1])
+    assert half.outside and ends[1] == ends[0] and ends[2] != ends[0]
 
 
 @pytest.mark.slow

@@ -103,6 +103,33 @@ def test_a_logistic_regression_is_one_layer(tmp_path: Path) -> None:
     assert np.allclose(network.outputs(x), model.decision_function(x), atol=1e-4)
 
 
+CURVES = {
+    ("Tanh", "Sigmoid", "Tanh"): Activation.TANH,
+    ("Sigmoid", "Tanh", "Sigmoid"): Activation.SIGMOID,
+    ("Sigmoid", "Tanh"): Activation.TANH,
+    ("Tanh", "Sigmoid", "Sigmoid", "Tanh", "Tanh"): Activation.TANH,
+}
+"""Activations of hidden layers of 5 neurons each, and the one that all of them get."""
+
+
+@pytest.mark.parametrize("kinds", CURVES, ids="-".join)
+@pytest.mark.parametrize("end", ["Identity", "Sigmoid"])
+def test_tanh_and_sigmoid_become_one(kinds: tuple[str, ...], end: str, tmp_path: Path) -> None:
+    rng, sizes, nodes, constants = np.random.default_rng(len(kinds)), (4, *(5 for _ in kinds), 2), [], {}
+    for place, kind in enumerate((*kinds, end)):
+        ins, outs = sizes[place : place + 2]
+        constants |= {f"W{place}": rng.normal(size=(outs, ins)), f"B{place}": rng.normal(size=outs)}
+        nodes.append(("Gemm", (f"h{place}" if place else "x", f"W{place}", f"B{place}"), f"z{place}", {"transB": 1}))
+        nodes.append((kind, (f"z{place}",), f"h{place + 1}" if place < len(kinds) else "y", {}))
+    path = saved(graph(nodes, constants), tmp_path)
+    network = read_network(path)
+    assert {layer.activation for layer in network.layers[:-1]} == {CURVES[kinds]} and network.exact
+    assert network.output is (Activation.SIGMOID if end == "Sigmoid" else Activation.IDENTITY), "the outputs keep theirs"
+    agree(path, "y", rng.normal(size=(50, 4)).astype(np.float32))
+    changed = [kind for kind in kinds if kind.lower() != CURVES[kinds].value]
+    assert sum("since all hidden layers have one activation" in note for note in network.notes) == len(changed)
+
+
 def test_shares_in_columns_are_one_answer(tmp_path: Path) -> None:
     x, y = classes(3)
     model = MLPClassifier((5,), max_iter=3, random_state=1)

@@ -10,6 +10,7 @@ import pytest
 import mgd_hw
 from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.reader import parse_any
+from mgd_hw.learn import learner_rates
 from mgd_hw.learn.diagnose_learner import RUN, LearnerDiagnosis
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.error import Refusal
@@ -98,7 +99,7 @@ def test_noise_is_measured(tmp_path):
     ("given", "key", "words"),
     [
         ({"amplitude": "2^0"}, "perturbation.amplitude", "is too large: the part of C̃ that is curvature"),
-        ({"rate": 1}, "schedule.learning_rate", "is too large: an update lowers"),
+        ({"rate": 1}, "schedule.learning_rate", "; a short run ends at a mean cost of"),
         ({"rate": -19, "weight": "SQ4.20"}, "schedule.learning_rate", "is too small: at the initial slope"),
         ({"cost": "SQ1.12"}, "formats.cost", "of the cost words are beyond formats.cost"),
         ({"noise": 0.33}, "external.average", "C̃ is buried"),
@@ -107,7 +108,8 @@ def test_noise_is_measured(tmp_path):
         ({"rate": -18, "rounding": "half-even"}, "formats.weight", "of the writes change a quantity"),
     ],
 )
-def test_what_stands_in_the_way_is_found(tmp_path, given, key, words):
+def test_what_stands_in_the_way_is_found(tmp_path, given, key, words, monkeypatch):
+    monkeypatch.setattr(learner_rates, "RATE_STEPS", 160)
     _, found = diagnosed(tmp_path, **given)
     assert key in keys(found) and not found.good
     assert any(finding.key == key and words in finding.message for finding in found.findings), found.findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -102,6 +103,24 @@ def test_a_process_that_answers_is_stopped_at_the_end(tmp_path: Path) -> None:
         assert chip._process.poll() is None
     assert chip._process.returncode is not None, "it was asked, and did not, and was stopped"
     assert chip._stderr.closed
+
+
+def test_ctrl_c_does_not_end_the_process(tmp_path: Path) -> None:
+    """It is sent to all processes of the terminal's foreground."""
+    text = f"""
+    import os, signal, sys
+    import numpy as np
+    from python_ref.floating.outside import Process
+    heard = []
+    signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    with Process({program(tmp_path, LINES)}, 3) as chip:
+        ask = lambda: chip.costs(np.zeros(3), np.zeros((1, 2)), np.ones((1, 1))).tolist()
+        first = ask()
+        os.killpg(0, signal.SIGINT)
+        print(first, ask(), heard)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(text)], capture_output=True, text=True, start_new_session=True)
+    assert done.stdout == "[1.0] [1.0] [1]\n", done.stderr
 
 
 @pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x02\x00", b"\x04\x00\x00\x00abc"])
