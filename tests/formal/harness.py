@@ -11,6 +11,7 @@ The bench says by its output ``reached`` that what the property is about has hap
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -18,18 +19,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import FrameType
+from typing import Any, ClassVar, NamedTuple
 
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Fragment, Module, Signal
-from amaranth.hdl._ast import SignalSet
+from amaranth.hdl import Assert, Module, Signal
+from amaranth.hdl._ast import AnyConst, SignalSet
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Member, Out
 
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.support.faults import Fault, planted
 
-__all__ = ["Bench", "Bounded", "Control", "EveryInput", "How", "Induction", "Outcome", "Property", "always", "control", "examine", "opened", "signal_of"]
+__all__ = ["Bench", "Bounded", "Control", "EveryInput", "How", "Induction", "Outcome", "Property", "always", "control", "examine", "opened", "whichever"]
 
 PREPARE = ("hierarchy -check -top top", "proc", "flatten", "memory_map", "async2sync", "chformal -lower", "opt -full")
 """Commands that make one module of gates and flip-flops out of a bench."""
@@ -74,23 +76,52 @@ def always(m: Module, *conditions: Any) -> None:
         m.d.comb += Assert(condition)
 
 
-def opened(block: Any) -> Module:
-    """The module of a block, elaborated once, in which its submodules can be found, and to which a port of a memory can be added."""
-    module = block.elaborate(None)
+def whichever(m: Module, name: str, shape: Any) -> Signal:
+    """A free constant: whatever is proved about it holds for each of its values."""
+    signal = Signal(shape, name=name)
+    m.d.comb += signal.eq(AnyConst(signal.shape()))
+    return signal
+
+
+class Opened(NamedTuple):
+    """A block that has been elaborated, and what its source calls the signals and memories within.
+
+    Attributes
+    ----------
+    module : Module
+        The module of the block, to which ports of its memories can still be added.
+    names : dict
+        Values of the local variables of its methods, by name; of a method that is called more than once, those of the last call.
+    """
+
+    module: Module
+    names: dict[str, Any]
+
+    def signal(self, name: str) -> Signal:
+        """The signal of this name that the module drives, which no variable keeps; an error if there is none, or more than one."""
+        self.module._flush()
+        driven = SignalSet(one for every in self.module._statements.values() for each in every for one in each._lhs_signals())
+        found = [signal for signal in driven if signal.name == name]
+        assert len(found) == 1, f"{len(found)} signals have the name {name}, of {sorted(each.name for each in driven)}"
+        return found[0]
+
+
+def opened(block: Any) -> Opened:
+    """Elaborate a block, and note what its methods call things, since most of its registers are no ports."""
+    names: dict[str, Any] = {}
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_locals.get("self") is block:
+            names.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        module = block.elaborate(None)
+    finally:
+        sys.setprofile(before)
     assert isinstance(module, Module)
-    return module
-
-
-UNNAMED = "$signal"
-"""Name of the signals that have none in the source."""
-
-
-def signal_of(fragment: Fragment, name: str, width: int | None = None) -> Signal:
-    """The signal of this name, and of this width if one is given, that a fragment drives; an error if there is none, or more than one."""
-    driven = SignalSet(signal for statements in fragment.statements.values() for signal in statements._lhs_signals())
-    found = [signal for signal in driven if signal.name == name and width in (None, len(signal))]
-    assert len(found) == 1, f"{len(found)} signals have the name {name} and width {width}, of {[(each.name, len(each)) for each in driven]}"
-    return found[0]
+    return Opened(module, names)
 
 
 class How(ABC):

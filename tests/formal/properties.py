@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.formal import signs
+from tests.formal import signs, streams, uart
 
 __all__ = ["PROPERTIES"]
 
-PROPERTIES = (*signs.PROPERTIES,)
+PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES)
 """Every property; their names are unique."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Array, Assume, Cat, Const, Fragment, Module, Mux, Signal
+from amaranth.hdl import Array, Assume, Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import In
 
 from python_ref.spec.design import Cast
@@ -21,7 +21,7 @@ from python_ref.spec.schedule import Schedule
 from rtl_gen import perturbation
 from rtl_gen.learner import streams
 from rtl_gen.slot import slot_layout
-from tests.formal.harness import UNNAMED, Bench, EveryInput, Induction, Property, always, control, signal_of
+from tests.formal.harness import Bench, EveryInput, Induction, Opened, Property, always, control, opened
 from tests.support.faults import DESIGNS
 
 __all__ = ["PROPERTIES"]
@@ -53,11 +53,14 @@ class Leaps(Bench):
     def state(self, m: Module) -> None:
         before, degree, most = self.before, self.degree, 2 * self.degree + 7
         bits = serial_bits(m, before, most + degree)
-        for count in range(1, degree):
-            generator = Trinomial(degree, count, "any")
+        for count in range(1 if degree == 63 else 63, degree):  # as many bits as for_outputs gives a generator of this degree
+            generator = Trinomial.for_outputs(count, "any")
+            assert generator.degree == degree
             always(m, perturbation.leap(generator, before) == Cat(*bits[count : count + degree]))
+        for count in (1, 2, 9, degree // 2, degree - 1):
+            generator = Trinomial(degree, count, "any")
             always(m, perturbation.leap(generator, before, 1, self.pushed) == filled(before, self.pushed[:count]))
-        for count in (1, 2, 3, 5, 24, degree - 1, degree, degree + 1, most):
+        for count in (1, 2, 3, 5, 24, degree + 1, most):
             always(m, perturbation.leap_by(before, count) == Cat(*bits[count : count + degree]))
             always(m, perturbation.drawn_bits(before, count) == Cat(*bits[:count]))
         m.d.comb += self.reached.eq(perturbation.leap(Trinomial(degree, degree - 1, "any"), before) != before)
@@ -75,8 +78,8 @@ class LiveSigns(Bench):
 
     def state(self, m: Module) -> None:
         source, slot = self.source, self.slot
-        fragment = Fragment.get(source, None)
-        m.submodules.source = fragment
+        inner = opened(source)
+        m.submodules.source = inner.module
         m.d.comb += [getattr(source, name).eq(getattr(self, name)) for name in ("load_en", "load", "advance", "fresh")]
         m.d.comb += source.live_slot.eq(slot)
         # The load is stable in the cycle after its strobe, as the loader keeps it.
@@ -88,10 +91,10 @@ class LiveSigns(Bench):
         m.d.sync += [draws.eq(slot.valid & (slot.perturb | first_for_both)), was_drawn.eq(draws), odd.eq(odd ^ (self.advance & self.fresh))]
         with m.If(self.load_en):
             m.d.sync += odd.eq(self.load[0])
-        always(m, odd == signal_of(fragment, "odd"))
+        always(m, odd == inner.signal("odd"))
         place, lane = 1, 0
         for number, generator in enumerate(source.generators):
-            state, count = signal_of(fragment, f"live{number}"), generator.outputs
+            state, count = inner.signal(f"live{number}"), generator.outputs
             serial, expected = Signal.like(state, name=f"serial{number}", reset_less=True), Signal(count, name=f"expected{number}")
             bits = serial_bits(m, serial, count + len(serial))
             with m.If(loads):
@@ -119,14 +122,14 @@ class Noise(Bench):
 
     def state(self, m: Module) -> None:
         noise, slot, bits = self.noise, self.slot, self.spec.stochastic_bits
-        fragment = Fragment.get(noise, None)
-        m.submodules.noise = fragment
+        inner = opened(noise)
+        m.submodules.noise = inner.module
         m.d.comb += [getattr(noise, name).eq(getattr(self, name)) for name in ("slot", "update", "load_en", "load")]
         loads, load_before, draws, last, was_drawn = Signal(), Signal.like(self.load), Signal(), Signal(), Signal()
         m.d.sync += [loads.eq(self.load_en), load_before.eq(self.load), was_drawn.eq(draws), last.eq(slot.last)]
         m.d.comb += Assume(~loads | (self.load == load_before))
         m.d.sync += draws.eq(slot.valid & slot.correlate & self.update)
-        state = signal_of(fragment, UNNAMED, noise.generator.degree)
+        state = inner.names["state"]
         serial, expected = Signal.like(state, name="serial", reset_less=True), Signal(self.words * bits)
         few = self.spec.layout.last_lanes if isinstance(self.spec, LearnerSpec) and self.words > 1 else 1
         drawn, kept = serial_bits(m, serial, self.words * bits + len(serial)), len(serial)
@@ -162,8 +165,8 @@ class CountedLive(Bench):
 
     def state(self, m: Module) -> None:
         spec, source, slot = self.spec, self.source, self.slot
-        fragment = Fragment.get(source, None)
-        m.submodules.source = fragment
+        inner = opened(source)
+        m.submodules.source = inner.module
         m.d.comb += [getattr(source, name).eq(getattr(self, name)) for name in ("load_en", "load", "advance", "fresh")]
         m.d.comb += source.live_slot.eq(slot)
         period, lanes = spec.code.period(spec.quantities), spec.hardware.lanes
@@ -185,11 +188,11 @@ class CountedLive(Bench):
             Assume(~drawn | (after <= spec.quantities)),
             Assume(registered.layer < len(spec.layout.layers)),
         ]
-        wave = self._phase(m, p, token, fragment, period)
+        wave = self._phase(m, p, token, inner, period)
         held = Signal.like(token)
         with m.If(drawn):
             m.d.sync += [index.eq(after), before.eq(now), held.eq(wave)]
-        always(m, signal_of(fragment, "live_index") == index)
+        always(m, inner.signal("live_index") == index)
         filled_lanes = Signal.like(after)
         m.d.sync += filled_lanes.eq(after - now)
         for lane in range(lanes):
@@ -199,9 +202,9 @@ class CountedLive(Bench):
         shown = Cat(was_drawn & (lane < filled_lanes) & (source.live.negative[lane] | ~source.live.active[lane]) for lane in range(lanes))
         self.reach(m, shown.any() & (index == spec.quantities))
 
-    def _phase(self, m: Module, p: Signal, token: Signal, fragment: Fragment, period: int) -> Any:
+    def _phase(self, m: Module, p: Signal, token: Signal, inner: Opened, period: int) -> Any:
         """Assert that the phase is p modulo the period; the token of the vector whose signs are drawn."""
-        phase = signal_of(fragment, "phase")
+        phase = inner.signal("phase")
         always(m, token == (Const(1, period) << phase)[:period], phase < period)
         if period & (period - 1) == 0:
             always(m, phase == p[: len(phase)] if period > 1 else phase == 0)
