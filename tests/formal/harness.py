@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, ClassVar, NamedTuple
 
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Module, Signal
+from amaranth.hdl import Assert, Module, Signal, Value
 from amaranth.hdl._ast import AnyConst, SignalSet
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Member, Out
@@ -71,9 +71,11 @@ class Bench(wiring.Component):
 
 
 def always(m: Module, *conditions: Any) -> None:
-    """Assert conditions in every cycle."""
-    for condition in conditions:
-        m.d.comb += Assert(condition)
+    """Assert conditions in every cycle. Each is a signal that has the number of the caller's line, so that a counterexample shows it."""
+    line = sys._getframe(1).f_lineno
+    for place, condition in enumerate(conditions):
+        claim = Signal(name=f"claim_{line}_{place}")
+        m.d.comb += [claim.eq(Value.cast(condition).bool()), Assert(claim)]
 
 
 def whichever(m: Module, name: str, shape: Any) -> Signal:

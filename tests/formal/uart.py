@@ -47,19 +47,27 @@ class Line(Bench):
         m.d.comb += [Assume(~asked.any() | sender.ready), Assume((asked == 0) | (asked == 1) | (asked == 2) | (asked == 4))]
         idle, last = 10 * divisor, 10 * divisor - 1
         age, byte, now = Signal(range(idle + 1), init=idle), Signal(8, reset_less=True), Signal(8)
-        twice, second = Signal(), Signal()  # an escape comes first; the byte behind it is being sent
+        flagged, twice, second = Signal(), Signal(), Signal()  # a flag is sent; an escape comes first; the byte behind it is being sent
         special = (byte == FLAG) | (byte == ESCAPE)
+        # A byte is shifted in as a whole before it is sent.
+        bits = Signal(range(9))
         with m.If(self.shift):
-            m.d.sync += byte.eq(Cat(byte[1:], self.bit))
+            m.d.sync += [byte.eq(Cat(byte[1:], self.bit)), bits.eq(Mux(bits == 8, 8, bits + 1))]
+        with m.If(self.send):
+            m.d.sync += bits.eq(0)
+        m.d.comb += Assume(~self.send | (bits == 8))
+        always(m, *((bits <= 7 - place) | (sends.names["byte"][place] == byte[place]) for place in range(8)))
+        always(m, (age == idle) | flagged | (bits == 0))
         m.d.sync += age.eq(Mux(age == idle, idle, age + 1))
         with m.If(self.send | self.flag):
             m.d.sync += [age.eq(0), now.eq(Mux(self.flag, FLAG, Mux(special, ESCAPE, byte))), twice.eq(self.send & special), second.eq(0)]
+            m.d.sync += flagged.eq(self.flag)
         with m.Elif((age == last) & twice & ~second):
             m.d.sync += [age.eq(0), now.eq(byte ^ OTHER), second.eq(1)]
         # The stop bit is sampled, and with it the byte is received, at this age alone.
         received = 1 + 9 * divisor + (divisor - 1) // 2
         always(m, receiver.stb == (age == received), ~receiver.stb | (receiver.data == now), ~receiver.error, sender.ready == (age == idle))
-        self._sender(m, sends.names, age, byte, now, twice, second)
+        self._sender(m, sends.names, age, byte, now, twice, second, flagged)
         self._receiver(m, hears.names, age, now)
         self.reach(m, receiver.stb & second & (byte == ESCAPE))
 
@@ -68,9 +76,10 @@ class Line(Bench):
         place = (age - 1) // self.divisor
         return 0 if age > 0 and place == 0 else now[place - 1] if age > 0 and place <= 8 else 1
 
-    def _sender(self, m: Module, names: dict[str, Any], age: Signal, byte: Signal, now: Signal, twice: Signal, second: Signal) -> None:
+    def _sender(self, m: Module, names: dict[str, Any], age: Signal, byte: Signal, now: Signal, *kinds: Signal) -> None:
         """Assert what the transmitter's registers are at each age."""
         divisor, idle = self.divisor, 10 * self.divisor
+        twice, second, flagged = kinds
         sending, place = age != idle, self.by_age(age, lambda each: each // divisor)
         always(m, names["sending"] == sending, names["place"] == Mux(sending, (Const(1, 10) << place)[:10], 0))
         always(m, ~sending | (names["wait"] == self.by_age(age, lambda each: divisor - 1 - each % divisor)))
@@ -79,11 +88,11 @@ class Line(Bench):
         # What is sent, and what is left of the byte.
         literal, is_flag = names["literal"], names["flag"]
         special = (byte == FLAG) | (byte == ESCAPE)
-        always(m, ~sending | (literal == ((now == FLAG) | (now == ESCAPE)) & ~second), ~(sending & twice) | special, ~second | twice)
+        always(m, ~sending | (literal == (((now == FLAG) | (now == ESCAPE)) & ~second)), ~(sending & twice) | special, ~second | twice)
         always(m, ~(sending & literal) | (now == Mux(is_flag, FLAG, ESCAPE)), ~(sending & literal) | (twice == ~is_flag))
         always(m, ~(sending & ~literal) | (now == Mux(twice, byte ^ OTHER, byte)), ~(sending & ~literal) | (twice == second))
         always(m, ~(sending & ~literal) | (names["escaped"] == second), ~(sending & ~literal) | second | ~special)
-        always(m, ~sending | (names["byte"] == Mux(literal, byte, byte >> place)))
+        always(m, ~sending | flagged | (names["byte"] == Mux(literal, byte, byte >> place)), ~sending | (flagged == (literal & is_flag)))
         # The next level is computed one cycle before the line has it.
         steps = names["moves"] & ~names["falls"]
         level = Array(now[number] if number < 8 else Const(1, 1) for number in range(9))[place - 1]
@@ -126,7 +135,7 @@ class Noise(Bench):
         for number in reversed(range(9)):
             with m.If(shifted[number]):
                 m.d.comb += left.eq(number)
-        always(m, ~receiving | shifted.any(), ~receiving | (since + wait + divisor * left == longest), due == (wait == 0) | ~receiving & due)
+        always(m, ~receiving | shifted.any(), ~receiving | (since + wait + divisor * left == longest))
         always(m, ~receiving | (due == (wait == 0)), ~receiving | (idle <= since + 1), (idle < longest + 2) | ~receiving)
         ends = receiver.stb | receiver.error
         always(m, ends == (receiving & (since == longest)), receiver.stb == (ends & self.i), ~(receiver.stb & receiver.error))
