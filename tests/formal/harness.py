@@ -107,6 +107,13 @@ class Opened(NamedTuple):
         assert len(found) == 1, f"{len(found)} signals have the name {name}, of {sorted(each.name for each in driven)}"
         return found[0]
 
+    def within(self, name: str) -> Opened:
+        """Open a submodule too; only once."""
+        block, place = self.module._named_submodules[name]
+        inner = opened(block)
+        self.module._named_submodules[name] = (inner.module, place)
+        return inner
+
 
 def opened(block: Any) -> Opened:
     """Elaborate a block, and note what its methods call things, since most of its registers are no ports."""

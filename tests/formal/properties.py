@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.formal import signs, streams, uart
+from tests.formal import schedule, signs, streams, uart
 
 __all__ = ["PROPERTIES"]
 
-PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES)
+PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES, *schedule.PROPERTIES)
 """Every property; their names are unique."""
