@@ -33,7 +33,7 @@ from tests.support.faults import Fault, planted
 
 __all__ = ["Bench", "Bounded", "Control", "EveryInput", "How", "Induction", "Outcome", "Property", "always", "control", "examine", "opened", "whichever"]
 
-PREPARE = ("hierarchy -check -top top", "proc", "flatten", "memory_map", "async2sync", "chformal -lower", "opt -full")
+PREPARE = ("hierarchy -check -top top", "proc", "flatten", "opt_clean", "memory_map", "async2sync", "chformal -lower", *("opt_expr", "opt_merge", "opt_clean") * 2)
 """Commands that make one module of gates and flip-flops out of a bench."""
 
 

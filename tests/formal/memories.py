@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from amaranth.hdl import Assume, Cat, Module, Mux, Signal
+from amaranth.hdl import Assume, Cat, Module, Mux, ResetSignal, Signal
 from amaranth.lib.wiring import In
 
 from python_ref.spec.design import DesignSpec
@@ -33,6 +33,7 @@ class Passes(Bench):
 
     def state(self, m: Module) -> None:
         sequencer, array, timing = self.core.sequencer, self.core.array, self.core.array.timing
+        m.d.comb += Assume(~ResetSignal())  # which loses the write of a word that was read
         m.submodules.sequencer = sequencer
         lane = opened(array.lanes[0])
         inner = opened(array)
@@ -107,7 +108,7 @@ class Host(Bench):
     def state(self, m: Module) -> None:
         spec, array = self.spec, self.array
         m.submodules.array = array
-        m.d.comb += array.host_mode.eq(1)
+        m.d.comb += [array.host_mode.eq(1), Assume(~ResetSignal())]
         # The host's position and word stay for some cycles; a write comes two cycles after a move or later, and a read needs its time.
         latency = array.host_latency
         age, place = Signal(range(latency + 3)), {}

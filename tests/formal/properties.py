@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.formal import buses, memories, schedule, signs, streams, uart
+from tests.formal import buses, memories, probes, schedule, signs, streams, uart
 
 __all__ = ["PROPERTIES"]
 
-PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES, *schedule.PROPERTIES, *memories.PROPERTIES, *buses.PROPERTIES)
+PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES, *schedule.PROPERTIES, *memories.PROPERTIES, *probes.PROPERTIES, *buses.PROPERTIES)
 """Every property; their names are unique."""
