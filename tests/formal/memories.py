@@ -66,7 +66,7 @@ class Passes(Bench):
         always(m, ~(here & waiting.any()), writes == waiting[-1])
         rounds = Signal(2)
         m.d.sync += rounds.eq(rounds + writes)
-        self.reach(m, here & (rounds == 2) & pair)
+        self.reach(m, here & (rounds == 2) & (pair if len(self.spec.layout.layers) > 1 else 1))
 
     def _steps(self, m: Module) -> Signal:
         """Begin steps: of one pass, or of two; a correlating pass is the first of its step. Whether a step of two passes has ended."""
@@ -136,7 +136,7 @@ class Host(Bench):
             m.d.sync += kept.eq(place["host_data"])
         shown = own & (age >= latency) & (wrote >= 4 + latency - 3)
         always(m, ~shown | (array.host_read_data[:stored] == kept))
-        self.reach(m, shown & (kept == 5) & (wrote == 7))
+        self.reach(m, shown & (kept == 5))
 
 
 _GAP = control("no cycles between two passes", "weight_core:Core._gap", "return max(0, written", "return min(0, written", 60)
@@ -165,11 +165,11 @@ PROPERTIES = (
         "the host at the lanes' memories",
         "array.LaneArray",
         partial(Host, weights((2, 3), 2)),
-        Bounded(20),
-        20,
+        Bounded(12),
+        12,
         (
-            control("written in the other lane", _MEMORIES, "self.host_write & chosen & (self.host_lane == number)", "self.host_write & chosen & (self.host_lane != number)", 20),
-            control("read at the slot's address", _MEMORIES, "Mux(self.host_mode, self.host_address, address)", "Mux(self.host_mode & self.host_write, self.host_address, address)", 20),
+            control("written in the other lane", _MEMORIES, "self.host_write & chosen & (self.host_lane == number)", "self.host_write & chosen & (self.host_lane != number)", 12),
+            control("read at the slot's address", _MEMORIES, "Mux(self.host_mode, self.host_address, address)", "Mux(self.host_mode & self.host_write, self.host_address, address)", 12),
         ),
     ),
 )
