@@ -62,19 +62,29 @@ class Accesses(Bench):
         checked = open_ & (age > 1)
         # A request is made once for each access to the core that is not refused, and says what the access says.
         always(m, ~request.valid | (checked & to_core & ~refused & ~asked), ~response.ready | (open_ & asked & ~access.write & ~responded))
-        same = Cat(request.payload.write, request.payload.address, request.payload.data) == Cat(access.write, access.address[2:10], access.data)
+        same = Cat(request.payload.write, request.payload.address, request.payload.data) == Cat(
+            access.write, access.address[2:10], access.data
+        )
         always(m, ~request.valid | same)
         complete = Mux(to_core & ~refused, asked & (access.write | responded), ~asked)
-        always(m, ~answer.valid | (checked & (answer.payload.error == refused) & complete), ~answer.valid | ~refused | (answer.payload.data == 0))
-        always(m, ~(answer.valid & asked & ~access.write) | (answer.payload.data == word), ~responded | asked, ~asked | (to_core & ~refused))
-        discards = access.write & (access.address[2:] == core_map(self.spec, self.samples)["command"].address) & (access.data == Command.DISCARD)
+        always(
+            m,
+            ~answer.valid | (checked & (answer.payload.error == refused) & complete),
+            ~answer.valid | ~refused | (answer.payload.data == 0),
+        )
+        always(
+            m, ~(answer.valid & asked & ~access.write) | (answer.payload.data == word), ~responded | asked, ~asked | (to_core & ~refused)
+        )
+        discards = (
+            access.write & (access.address[2:] == core_map(self.spec, self.samples)["command"].address) & (access.data == Command.DISCARD)
+        )
         always(m, bridge.discard == (request.valid & discards))
         always(m, inner.module._generated["fsm"]._data["signal"] < 6)
         self._inside(m, inner.names, access, open_, age, refused, asked, responded)
         self.reach(m, answer.valid & asked & responded & (word == 7))
 
     def _refused(self, access: Any) -> Any:
-        """Whether an access does nothing, from the list of the registers: what may be read, what may be written, and what only when idle."""
+        """Whether an access does nothing, from the list of the registers: what may be read or written, and what only when idle."""
         core, own = core_map(self.spec, self.samples), wrapper_map(self.spec, self.samples)
         word = access.address[2:]
 
@@ -97,7 +107,9 @@ class Accesses(Bench):
             wrong |= at("sample") & (self.room == 0)
         return (access.address[:2] != 0) | Mux(access.write, wrong, ~reads | (at("data") & self.busy))
 
-    def _inside(self, m: Module, names: dict[str, Any], access: Signal, open_: Any, age: Any, refused: Any, asked: Any, responded: Any) -> None:
+    def _inside(
+        self, m: Module, names: dict[str, Any], access: Signal, open_: Any, age: Any, refused: Any, asked: Any, responded: Any
+    ) -> None:
         """Assert what the bridge's registers have to do with these, which induction needs."""
         bridge = self.bridge
         held, checks, executes = names["access"], names["checks"], names["executes"]
@@ -106,11 +118,15 @@ class Accesses(Bench):
         always(m, ~(open_ & (age > 1)) | ((names["refused"] == refused) & (names["core"] == to_core)), ~open_ | (age != 0))
         waits = checks | executes | bridge.request.valid | bridge.response.ready | bridge.answer.valid
         always(m, open_ == waits, ~(checks | executes) | ~(asked | responded), ~(bridge.response.ready & responded))
-        discards = access.write & (access.address[2:] == core_map(self.spec, self.samples)["command"].address) & (access.data == Command.DISCARD)
+        discards = (
+            access.write & (access.address[2:] == core_map(self.spec, self.samples)["command"].address) & (access.data == Command.DISCARD)
+        )
         always(m, ~(open_ & (age > 1)) | (names["discards"] == discards))
         error, data = bridge.answer.payload.error, bridge.answer.payload.data
         always(m, ~(open_ & (age > 2)) | (error == refused), ~(open_ & (age > 2) & refused) | (data == 0))
-        always(m, ~bridge.request.valid | ~asked, ~bridge.response.ready | asked, ~(bridge.request.valid | bridge.response.ready) | (age > 2))
+        always(
+            m, ~bridge.request.valid | ~asked, ~bridge.response.ready | asked, ~(bridge.request.valid | bridge.response.ready) | (age > 2)
+        )
 
 
 _BRIDGE, _CHECK = "bus.bridge:Bridge.elaborate", "bus.bridge:Bridge._check"

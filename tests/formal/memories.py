@@ -153,7 +153,13 @@ PROPERTIES = (
             (
                 *faults,
                 control("written one word too far", _MEMORIES, '("write", write)', '("write", write - 1)', cycles),
-                control("the next pass goes on behind the last word", _ADDRESS, "Mux(ends_pass(self.spec, slot), first, address + 1)", "address + 1", cycles),
+                control(
+                    "the next pass goes on behind the last word",
+                    _ADDRESS,
+                    "Mux(ends_pass(self.spec, slot), first, address + 1)",
+                    "address + 1",
+                    cycles,
+                ),
             ),
         )
         for spec, cycles, faults in (
@@ -168,8 +174,20 @@ PROPERTIES = (
         Bounded(12),
         12,
         (
-            control("written in the other lane", _MEMORIES, "self.host_write & chosen & (self.host_lane == number)", "self.host_write & chosen & (self.host_lane != number)", 12),
-            control("read at the slot's address", _MEMORIES, "Mux(self.host_mode, self.host_address, address)", "Mux(self.host_mode & self.host_write, self.host_address, address)", 12),
+            control(
+                "written in the other lane",
+                _MEMORIES,
+                "self.host_write & chosen & (self.host_lane == number)",
+                "self.host_write & chosen & (self.host_lane != number)",
+                12,
+            ),
+            control(
+                "read at the slot's address",
+                _MEMORIES,
+                "Mux(self.host_mode, self.host_address, address)",
+                "Mux(self.host_mode & self.host_write, self.host_address, address)",
+                12,
+            ),
         ),
     ),
 )

@@ -135,9 +135,23 @@ PROPERTIES = (
             Induction(4),
             28,
             (
-                control("a probe before the pass has ended", f"{_CONTROLLER}.elaborate", "Mux(inferring, self.cost_stb, self.kept)", "Mux(inferring, self.cost_stb, self.started)", 28),
-                control("probes go on after a sample was taken", f"{_CONTROLLER}._follow", "run.begin.eq(taking | ", "run.begin.eq((taking & inferring) | ", 28),
-                control("probes follow their errors", f"{_CONTROLLER}._follow", "(run.apply & self.started) | (run.applied", "(run.applied", 28),
+                control(
+                    "a probe before the pass has ended",
+                    f"{_CONTROLLER}.elaborate",
+                    "Mux(inferring, self.cost_stb, self.kept)",
+                    "Mux(inferring, self.cost_stb, self.started)",
+                    28,
+                ),
+                control(
+                    "probes go on after a sample was taken",
+                    f"{_CONTROLLER}._follow",
+                    "run.begin.eq(taking | ",
+                    "run.begin.eq((taking & inferring) | ",
+                    28,
+                ),
+                control(
+                    "probes follow their errors", f"{_CONTROLLER}._follow", "(run.apply & self.started) | (run.applied", "(run.applied", 28
+                ),
             ),
         )
         for name in ("probes", "two_sided_probes")
@@ -149,8 +163,16 @@ PROPERTIES = (
         Bounded(20),
         20,
         (
-            control("a probe's own pre-activations are kept", f"{_STREAM}.elaborate", "found.valid & is_unperturbed(found.bank) & self._is_kept(found)", "found.valid", 20),
-            control("the neighbour's pre-activation", f"{_STREAM}.elaborate", "kept.addr.eq(found.index)", "kept.addr.eq(found.index ^ 1)", 20),
+            control(
+                "a probe's own pre-activations are kept",
+                f"{_STREAM}.elaborate",
+                "found.valid & is_unperturbed(found.bank) & self._is_kept(found)",
+                "found.valid",
+                20,
+            ),
+            control(
+                "the neighbour's pre-activation", f"{_STREAM}.elaborate", "kept.addr.eq(found.index)", "kept.addr.eq(found.index ^ 1)", 20
+            ),
         ),
     ),
 )

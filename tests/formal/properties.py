@@ -6,5 +6,13 @@ from tests.formal import buses, memories, probes, schedule, signs, streams, uart
 
 __all__ = ["PROPERTIES"]
 
-PROPERTIES = (*signs.PROPERTIES, *streams.PROPERTIES, *uart.PROPERTIES, *schedule.PROPERTIES, *memories.PROPERTIES, *probes.PROPERTIES, *buses.PROPERTIES)
+PROPERTIES = (
+    *signs.PROPERTIES,
+    *streams.PROPERTIES,
+    *uart.PROPERTIES,
+    *schedule.PROPERTIES,
+    *memories.PROPERTIES,
+    *probes.PROPERTIES,
+    *buses.PROPERTIES,
+)
 """Every property; their names are unique."""

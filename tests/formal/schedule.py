@@ -112,7 +112,13 @@ class Counting(Bench):
 
 
 _ONE, _PARTS, _DOWN = "controller:Period._count_in_one", "controller:Period._count_in_parts", "controller:DownCounter.elaborate"
-_LOADS = control("a period goes on after a restart", "controller:Period.elaborate", "self.restart | (self.advance & self.ends)", "self.advance & self.ends", 24)
+_LOADS = control(
+    "a period goes on after a restart",
+    "controller:Period.elaborate",
+    "self.restart | (self.advance & self.ends)",
+    "self.advance & self.ends",
+    24,
+)
 _BEGINS = control("no first step after a restart", "controller:Period.elaborate", "self.advance | self.restart", "self.advance", 24)
 
 PROPERTIES = (

@@ -153,8 +153,8 @@ def hadamard(bits: int) -> list[int]:
 
 
 class CountedLive(Bench):
-    """Signs that are counted: the lanes of a slot are the quantities that follow those of the slots before in its pass, and their signs are
-    those of the definition: rows of Sylvester's matrix, in their order or in that of a reflected binary code, or a single one that moves."""
+    """Signs that are counted: the lanes of a slot are the quantities that follow those of the slots before, and their signs are
+    those of the definition: rows of Sylvester's matrix, in their order or that of a reflected binary code, or one that moves."""
 
     def __init__(self, spec: LearningSpec):
         self.spec = spec
@@ -243,7 +243,11 @@ ROUNDED = LearnerSpec(
     Perturbation(Kind.WEIGHT, amplitude_log2=-3),
     Schedule(((0, -1),)),
     formats=LearnerFormats(
-        Fixed(True, 2, 6), Fixed(True, 3, 8), Fixed(True, 2, 12), Fixed(True, 2, 12), weight_cast=Cast(Rounding.STOCHASTIC, Overflow.SATURATE)
+        Fixed(True, 2, 6),
+        Fixed(True, 3, 8),
+        Fixed(True, 2, 12),
+        Fixed(True, 2, 12),
+        weight_cast=Cast(Rounding.STOCHASTIC, Overflow.SATURATE),
     ),
     hardware=Hardware(3),
 )
@@ -251,14 +255,22 @@ ROUNDED = LearnerSpec(
 
 _STATES, _COUNTED, _SOURCE = "perturbation:RandomSigns._states", "perturbation:CountedSigns.elaborate", "perturbation:RandomSigns.elaborate"
 _TRINOMIAL = control("another trinomial", "perturbation:leap", "state[1 : generator.outputs + 1]", "state[2 : generator.outputs + 2]", 24)
-_FOLLOWING = control("a leap of one bit too many", "perturbation:RandomSigns.following_state", "leap(generator, state, loads, pushed)", "leap(generator, leap_by(state, 1), loads, pushed)", 24)  # fmt: skip
+_FOLLOWING = control(
+    "a leap of one bit too many",
+    "perturbation:RandomSigns.following_state",
+    "leap(generator, state, loads, pushed)",
+    "leap(generator, leap_by(state, 1), loads, pushed)",
+    24,
+)
 _LIVE = (
     _TRINOMIAL,
     _FOLLOWING,
     control("odd vectors are not inverted", _SOURCE, "taken ^ parity.replicate(len(taken))", "taken", 24),
     control("signs are drawn in slots that draw none", _STATES, "each.advances", "each.advances | each.slot.first", 24),
 )
-_INDEX = control("padding counts as quantities", _COUNTED, "Mux(slot.real, active_lanes(self.spec, slot), 0)", "active_lanes(self.spec, slot)", 12)
+_INDEX = control(
+    "padding counts as quantities", _COUNTED, "Mux(slot.real, active_lanes(self.spec, slot), 0)", "active_lanes(self.spec, slot)", 12
+)
 _TAIL = control("a last group with all lanes", _COUNTED, "active_lanes(self.spec, slot)", "self.spec.hardware.lanes", 12)
 _WALSH = control("rows from 0", "perturbation:WalshSigns.sign", "index + 1", "index", 12)
 
@@ -272,7 +284,13 @@ PROPERTIES = (
             1,
             (
                 _TRINOMIAL,
-                control("bits of the wrong place", "perturbation:_bits_from", "bits[place] ^ bits[place + 1]", "bits[place] ^ bits[place + 2]", 1),
+                control(
+                    "bits of the wrong place",
+                    "perturbation:_bits_from",
+                    "bits[place] ^ bits[place + 1]",
+                    "bits[place] ^ bits[place + 2]",
+                    1,
+                ),
                 control("a bit too few", "perturbation:leap_by", "count + len(state))[count:]", "count + len(state) - 1)[count - 1:]", 1),
             ),
         )
@@ -297,10 +315,17 @@ PROPERTIES = (
         (control("the last slot draws for all lanes", "learner.streams:ManyNoise.following_state", "few != lanes", "few < 0", 24),),
     ),
     *(
-        Property(f"signs of {code.name}", f"perturbation.{block}", partial(CountedLive, weights((2, 3, 2), 2, code)), Induction(3), reach, faults)
+        Property(
+            f"signs of {code.name}", f"perturbation.{block}", partial(CountedLive, weights((2, 3, 2), 2, code)), Induction(3), reach, faults
+        )
         for code, block, reach, faults in (
             (WalshCode(), "WalshSigns", 14, (_INDEX, _TAIL, _WALSH)),
-            (WalshGrayCode(), "WalshGraySigns", 14, (_WALSH, control("no Gray code", "perturbation:WalshGraySigns.sign", "phase ^ phase[1:]", "phase", 12))),
+            (
+                WalshGrayCode(),
+                "WalshGraySigns",
+                14,
+                (_WALSH, control("no Gray code", "perturbation:WalshGraySigns.sign", "phase ^ phase[1:]", "phase", 12)),
+            ),
             (
                 SequentialCode(),
                 "SequentialSigns",

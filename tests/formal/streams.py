@@ -131,7 +131,9 @@ class Buffer(Bench):
         offered = sample.valid & (numbered.behind == 0)
         always(m, ~numbered.present | (Mux(offered, sample.payload, look.data) == numbered.value))
         always(m, ~numbered.leaves | (sample.payload == numbered.value))
-        always(m, buffer.room == 2 * words - Mux(full == 2, 2 * words, Mux(full == 1, words, 0)) - index, (buffer.room != 0) == buffer.i.ready)
+        always(
+            m, buffer.room == 2 * words - Mux(full == 2, 2 * words, Mux(full == 1, words, 0)) - index, (buffer.room != 0) == buffer.i.ready
+        )
         always(m, buffer.empty == ((full == 0) & ~sample.valid))
         self.reach(m, numbered.leaves & numbered.value.all() & (numbered.left == 2 * words))
 
@@ -161,7 +163,11 @@ class Frames(Bench):
         value = Mux(inside == place, self.word, candidate)
         right = taken & self.last & (inside == words - 1) & ~skipped & ~self.discard
         with m.If(taken):
-            m.d.sync += [candidate.eq(value), inside.eq(Mux(self.last, 0, Mux(inside == 15, 15, inside + 1))), skipped.eq(skipped & ~self.last)]
+            m.d.sync += [
+                candidate.eq(value),
+                inside.eq(Mux(self.last, 0, Mux(inside == 15, 15, inside + 1))),
+                skipped.eq(skipped & ~self.last),
+            ]
         with m.If(right):
             m.d.sync += frames_in.eq(frames_in + 1)
             with m.If(frames_in == frame):
@@ -197,7 +203,12 @@ class Loader(Bench):
         m.d.comb += [Assume(~self.take | loader.available), Assume(~(self.take & self.discard))]
         transfer = self.valid & loader.sample.ready
         # Words of the sample so far, the buffers that are full, and those whose last word has just come.
-        place, full, current, fresh = Signal(range(n_in + n_out)), Signal(range(buffers + 1)), Signal(range(buffers), init=buffers - 1), Signal()
+        place, full, current, fresh = (
+            Signal(range(n_in + n_out)),
+            Signal(range(buffers + 1)),
+            Signal(range(buffers), init=buffers - 1),
+            Signal(),
+        )
         completes = transfer & (place == n_in + n_out - 1)
         m.d.sync += [fresh.eq(completes & ~self.discard), full.eq(full + fresh - self.take)]
         with m.If(transfer):
@@ -211,7 +222,9 @@ class Loader(Bench):
         here = Mux(whole >= buffers, whole - buffers, whole)
         is_input = place < n_in
         always(m, loader.available == (full != 0), loader.buffer == current)
-        always(m, loader.input_en == (transfer & is_input), loader.target_en == (transfer & ~is_input), ~transfer | (loader.data == self.word))
+        always(
+            m, loader.input_en == (transfer & is_input), loader.target_en == (transfer & ~is_input), ~transfer | (loader.data == self.word)
+        )
         always(m, ~transfer | (loader.address == Mux(is_input, here * n_in + place, here * n_out + place - n_in)))
         always(m, ~transfer | (full + fresh < buffers - 1), ~transfer | (here != current), full + fresh <= buffers - 1)
         self._inside(m, inner, place, current, full, fresh, buffers)
@@ -318,7 +331,11 @@ PROPERTIES = (
             partial(Buffer, words),
             Induction(2),
             20,
-            (_WITHDRAWN, _ONE_FULL, control("the samples change places", f"{_BUFFER}.elaborate", "emptied.eq(emptied ^ release)", "emptied.eq(emptied)", 16)),
+            (
+                _WITHDRAWN,
+                _ONE_FULL,
+                control("the samples change places", f"{_BUFFER}.elaborate", "emptied.eq(emptied ^ release)", "emptied.eq(emptied)", 16),
+            ),
         )
         for words in (2, 3)
     ),
@@ -365,6 +382,14 @@ PROPERTIES = (
         partial(Ends, 3),
         Induction(2),
         8,
-        (control("what has ended ends the next pass", "learner.streams:PassEnd.elaborate", "Mux(self.o, 0, ended | self.ends)", "ended | self.ends", 8),),
+        (
+            control(
+                "what has ended ends the next pass",
+                "learner.streams:PassEnd.elaborate",
+                "Mux(self.o, 0, ended | self.ends)",
+                "ended | self.ends",
+                8,
+            ),
+        ),
     ),
 )

@@ -107,7 +107,11 @@ class Line(Bench):
         receiving = (age >= 2) & (age <= stop)
         always(m, names["receiving"] == receiving)
         always(m, names["before"] == Array(self._line(each - 1, now) if each > 1 else 1 for each in range(idle + 1))[age])
-        always(m, ~receiving | (names["wait"] == self.by_age(age, lambda each: max(first - each, 0) if each <= first else -(each - first) % divisor)))
+        always(
+            m,
+            ~receiving
+            | (names["wait"] == self.by_age(age, lambda each: max(first - each, 0) if each <= first else -(each - first) % divisor)),
+        )
         always(m, ~receiving | (names["due"] == self.by_age(age, lambda each: each >= first and (each - first) % divisor == 0)))
         count = self.by_age(age, lambda each: min(8, max(0, -(-(each - first) // divisor))))
         always(m, ~receiving | (names["shifted"] == Array(Cat(Const(1 << 8 - n, 9 - n), now[:n]) for n in range(9))[count]))
@@ -155,9 +159,21 @@ def line(divisor: int) -> Property:
         Induction(2),
         frame,
         (
-            control("sampled a bit too late", _RECEIVER, "first = self.divisor + (self.divisor - 1) // 2 - 1", "first = 2 * self.divisor - 1 + (self.divisor - 1) // 2", frame),
+            control(
+                "sampled a bit too late",
+                _RECEIVER,
+                "first = self.divisor + (self.divisor - 1) // 2 - 1",
+                "first = 2 * self.divisor - 1 + (self.divisor - 1) // 2",
+                frame,
+            ),
             control("no stop bit", _TRANSMITTER, "place[BITS] | (escaped", "(escaped", frame),
-            control("a flag in a byte is not escaped", _TRANSMITTER, "special.eq((byte == FLAG) | (byte == ESCAPE))", "special.eq(byte == ESCAPE)", frame),
+            control(
+                "a flag in a byte is not escaped",
+                _TRANSMITTER,
+                "special.eq((byte == FLAG) | (byte == ESCAPE))",
+                "special.eq(byte == ESCAPE)",
+                frame,
+            ),
             control("the byte behind an escape is the byte", _TRANSMITTER, "literal.eq(0), escaped.eq(1)", "literal.eq(0)", frame),
         ),
     )
