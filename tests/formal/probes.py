@@ -121,7 +121,7 @@ class Kept(Bench):
         always(m, ~(replayed & (found.index == number)) | (taken & (z.as_unsigned() == kept)), ~replayed | ~found.bank[1])
         shown = Signal(2)
         m.d.sync += shown.eq(shown + (replayed & (found.index == number) & kept.any() & (shown != 3)))
-        self.reach(m, shown == 2)
+        self.reach(m, shown == 1)
 
 
 _CONTROLLER, _STREAM = "presentation.controller:PresentationController", "presentation.neurons:NeuronStream"

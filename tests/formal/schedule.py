@@ -9,9 +9,11 @@ from typing import Any
 from amaranth.hdl import Assume, Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In
 
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.schedule import MAX_PERIOD
-from rtl_gen.controller import Countdown, Period
+from rtl_gen.controller import Countdown, Period, StepController
 from tests.formal.harness import Bench, Induction, Property, always, control, opened
+from tests.support.faults import DESIGNS
 
 __all__ = ["PROPERTIES"]
 
@@ -111,6 +113,59 @@ class Counting(Bench):
         self.reach(m, settled & (since == 6) & (left == 0xFFFF_FFFE))
 
 
+class Steps(Bench):
+    """The controller of steps among free commands and answers: it keeps what its periods and its countdown ask for.
+
+    Steps end four cycles apart or more, none ends together with a restart, and none is counted where no step is left. The host restarts,
+    sets the count and begins a run only between runs, and the latter four cycles after the count or later.
+    """
+
+    FREE = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
+
+    def __init__(self, spec: DesignSpec):
+        self.controller = StepController(spec)
+        super().__init__({name: In(1) for name in self.FREE} | {"count": In(32), "length": In(24)})
+
+    def state(self, m: Module) -> None:
+        controller = self.controller
+        inner = opened(controller)
+        counter = inner.within("left").within("counter")
+        m.submodules.controller = inner.module
+        m.d.comb += [getattr(controller, name).eq(getattr(self, name)) for name in (*self.FREE, "count")]
+        m.d.comb += [getattr(controller, f"{name}_period").eq(self.length) for name in ("perturbation", "sample", "update")]
+        run, flags, left = inner.names["run"], inner.names["flags"], inner.names["left"]
+        states = Cat(run.idle, *(getattr(run, name) for name in run.STATES))
+        since_set, since_step, since_down, begun = Signal(range(5), init=4), Signal(range(6), init=5), Signal(range(6), init=5), Signal()
+        commands = self.train | self.infer
+        m.d.sync += [
+            since_set.eq(Mux(self.count_en, 1, Mux(since_set == 4, 4, since_set + 1))),
+            since_step.eq(Mux(controller.advance, 1, Mux(since_step == 5, 5, since_step + 1))),
+            since_down.eq(Mux(left.down, 1, Mux(since_down == 5, 5, since_down + 1))),
+            begun.eq(commands),
+        ]
+        between = ~controller.busy & ~begun
+        m.d.comb += [Assume(~each | between) for each in (commands, self.restart, self.count_en, self.loaded)]
+        m.d.comb += [Assume(~commands | ((since_set == 4) & ~self.count_en & ~self.restart))]
+        steps, loads = Signal(32), Signal()
+        m.d.sync += loads.eq(self.count_en)
+        with m.If(loads):
+            m.d.sync += steps.eq(self.count)
+        with m.Elif(left.down):
+            m.d.sync += steps.eq(steps - 1)
+        always(m, ~controller.advance | (since_step >= 4), ~(controller.advance & inner.names["commands"]["restart"]))
+        always(m, ~left.down | ((steps != 0) & (since_down >= 4) & (since_set == 4)), ~(left.down & self.count_en))
+        # What induction needs.
+        whole = (since_down >= 4) & (since_set == 4)
+        parts = _parts(counter)
+        always(m, states.any(), (states & (states - 1)) == 0, run.idle | (since_set == 4), run.idle | ~inner.names["commands"]["restart"])
+        always(m, ~whole | (Cat(count for count, _ in parts) == steps), *(~whole | (some == count.any()) for count, some in parts))
+        always(m, ~(run.decide | run.start | run.run_pass | run.await_cost) | (steps != 0), ~run.await_cost | (since_down >= 4))
+        always(m, ~(run.await_sample & ~flags.ends) | (steps != 0))
+        ended = Signal(2)
+        m.d.sync += ended.eq(ended + controller.advance)
+        self.reach(m, (ended == 2) & controller.advance)
+
+
 _ONE, _PARTS, _DOWN = "controller:Period._count_in_one", "controller:Period._count_in_parts", "controller:DownCounter.elaborate"
 _LOADS = control(
     "a period goes on after a restart",
@@ -121,7 +176,26 @@ _LOADS = control(
 )
 _BEGINS = control("no first step after a restart", "controller:Period.elaborate", "self.advance | self.restart", "self.advance", 24)
 
+_NEXT, _SETTLE = "controller:StepController._next_state", "controller:StepController._settle"
+
 PROPERTIES = (
+    Property(
+        "steps of a run",
+        "controller.StepController",
+        partial(Steps, DESIGNS["accumulating"]),
+        Induction(9),
+        40,
+        (
+            control("a step although none is left", _SETTLE, "flags.stopping | left.none", "flags.stopping", 40),
+            control(
+                "a step is counted for as long as its cost is awaited",
+                "controller:StepController.elaborate",
+                "run.await_cost & flags.complete",
+                "run.await_cost",
+                40,
+            ),
+        ),
+    ),
     *(
         Property(
             f"a period of up to {longest} steps",
