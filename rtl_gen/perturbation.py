@@ -505,8 +505,9 @@ class RoundingNoise(wiring.Component):
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         with m.If(draws):
             m.d.sync += self.o.eq(self.words(state))
+        following = self.following_state(m, state, loads)  # whose own registers, if any, do not depend on ``advances``
         with m.If(advances):
-            m.d.sync += state.eq(self.following_state(m, state, loads))
+            m.d.sync += state.eq(following)
         return m
 
     def words(self, state):

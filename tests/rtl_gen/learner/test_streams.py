@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from python_ref.spec.optimizer import Momentum, ShiftAdam
 from python_ref.spec.perturbation import SequentialCode, WalshGrayCode
 from python_ref.spec.probes import COUNTERS
 from rtl_gen.learner.core import learner_core
+from rtl_gen.learner.streams import noise_of
 from tests.rtl_gen.learner.test_core import ONE_SIDED, TWO_SIDED, lockstep_of
+from tests.support.bench import cycles
 from tests.support.learner_bench import run_learner
 from tests.support.learner_designs import random_chip, random_learner, random_quantities
 from tests.support.marks import SLOW
+from tests.support.oracle import serial_bits
 
 STREAMS = replace(
     TWO_SIDED,
@@ -35,6 +39,9 @@ STREAMS = replace(
 
 MANY = replace(TWO_SIDED, name="many", external=134, hardware=Hardware(4))
 """More words in each stream than its queue has room for; two streams have one less."""
+
+ROUNDED = replace(STREAMS, name="rounded", external=134, hardware=Hardware(4))
+"""The same with a random word for each quantity: where the queues are full, a pass waits, and may do so right before its last slot."""
 
 
 def check(spec: LearnerSpec, steps: int = 4, **given) -> None:
@@ -54,6 +61,7 @@ def check(spec: LearnerSpec, steps: int = 4, **given) -> None:
         STREAMS,
         replace(ONE_SIDED, hardware=Hardware(2)),
         pytest.param(MANY, marks=SLOW),
+        pytest.param(ROUNDED, marks=SLOW),
         pytest.param(replace(ONE_SIDED, external=8, hardware=Hardware(8)), marks=SLOW),
         pytest.param(replace(STREAMS, perturbation=replace(STREAMS.perturbation, code=SequentialCode())), marks=SLOW),
         pytest.param(replace(STREAMS, perturbation=replace(STREAMS.perturbation, code=WalshGrayCode())), marks=SLOW),
@@ -77,6 +85,25 @@ def test_updates_round_and_saturate():
         assert (before != state.parameters).any()
     assert any(len(set(row.tolist())) > 1 for row in moved), "quantities of a step round differently"
     assert dict(zip(COUNTERS, state.counters.tolist(), strict=True))["saturated_update"] > 0
+
+
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_the_last_slot_draws_a_word_for_each_of_its_quantities_after_a_wait(gap):
+    """A pass of 8 quantities in slots of 3, 3 and 2: the next pass begins with the ninth word."""
+    noise, bits = noise_of(STREAMS), STREAMS.stochastic_bits
+    state, none = noise.generator.seed_state(3), {"slot.valid": 0, "slot.last": 0}
+    beats = range(0, noise.generator.degree, noise.load_width)
+    pushed = state << len(beats) * noise.load_width - noise.generator.degree  # the first bits are pushed out again
+    flags = {"slot.correlate": 1, "update": 1}
+    stimuli = [flags | none | {"load_en": 1, "load": pushed >> place & (1 << noise.load_width) - 1} for place in beats]
+    stimuli = [row for each in stimuli for row in (each, each | {"load_en": 0})]
+    slots = [0, 0, *[None] * gap, 1, 0]
+    stimuli += [flags | (none if last is None else {"slot.valid": 1, "slot.last": last}) for last in slots]
+    found = cycles(noise, stimuli, ("o",), extra=3)
+    drawn = [found[2 * len(beats) + place + noise.latency]["o"] for place, last in enumerate(slots) if last is not None]
+    stream = list(islice(serial_bits(noise.generator.degree, 3, noise.generator.stream), 11 * bits))
+    words = [sum(bit << place for place, bit in enumerate(stream[first : first + 3 * bits])) for first in (0, 3 * bits, 6 * bits, 8 * bits)]
+    assert drawn == words
 
 
 def test_a_late_cost_repeats_the_signs_of_all_streams():

@@ -1,0 +1,18 @@
+"""All properties that are proved, in the order of the table."""
+
+from __future__ import annotations
+
+from tests.formal import buses, memories, probes, schedule, signs, streams, uart
+
+__all__ = ["PROPERTIES"]
+
+PROPERTIES = (
+    *signs.PROPERTIES,
+    *streams.PROPERTIES,
+    *uart.PROPERTIES,
+    *schedule.PROPERTIES,
+    *memories.PROPERTIES,
+    *probes.PROPERTIES,
+    *buses.PROPERTIES,
+)
+"""Every property; their names are unique."""
