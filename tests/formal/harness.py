@@ -153,6 +153,7 @@ def opened(block: Any) -> Opened:
         module = block.elaborate(None)
     finally:
         sys.setprofile(before)
+    block._MustUse__used = True  # as Fragment.get notes, which elaborates all others
     assert isinstance(module, Module)
     return Opened(module, names)
 
