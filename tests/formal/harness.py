@@ -48,16 +48,7 @@ __all__ = [
     "whichever",
 ]
 
-PREPARE = (
-    "hierarchy -check -top top",
-    "proc",
-    "flatten",
-    "opt_clean",
-    "memory_map",
-    "async2sync",
-    "chformal -lower",
-    *("opt_expr", "opt_merge", "opt_clean") * 2,
-)
+PREPARE = ("hierarchy -check -top top", "proc", "flatten", "opt_clean", "memory_map", "async2sync", "chformal -lower", "opt_clean", "opt -full")
 """Commands that make one module of gates and flip-flops out of a bench."""
 
 
