@@ -48,7 +48,17 @@ __all__ = [
     "whichever",
 ]
 
-PREPARE = ("hierarchy -check -top top", "proc", "flatten", "opt_clean", "memory_map", "async2sync", "chformal -lower", "opt_clean", "opt -full")
+PREPARE = (
+    "hierarchy -check -top top",
+    "proc",
+    "flatten",
+    "opt_clean",
+    "memory_map",
+    "async2sync",
+    "chformal -lower",
+    "opt_clean",
+    "opt -full",
+)
 """Commands that make one module of gates and flip-flops out of a bench."""
 
 
