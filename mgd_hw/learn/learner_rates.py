@@ -85,7 +85,7 @@ def rate_runs(
     spec : LearnerSpec
         Learner whose rates, all of its schedule alike, are divided by 4 from run to run.
     start : array of int64, shape (N,)
-        Raw initial quantities.
+        Raw quantities from which every run begins.
     opened : callable
         Returns a context manager that begins the process of the outside.
     note : callable

@@ -144,8 +144,8 @@ class ErrorUnit(wiring.Component):
         return m
 
     def _read_address(self, m, index, of_host):
-        """Address of the E that is read, of the neuron ``index`` or of the host; in a core with many lanes from a register of its own."""
-        if not are_far(self.spec.hardware.lanes):
+        """Address of the E that is read, of the neuron ``index`` or of the host; in a register where signs are asked for early."""
+        if sign_latency(self.spec) == 1:
             return Mux(self.host_mode, of_host, index)
         address = Signal.like(index, name="read_address", reset_less=True)
         m.d.sync += address.eq(Mux(self.host_mode, of_host, self._following(index)))

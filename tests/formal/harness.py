@@ -56,7 +56,8 @@ PREPARE = (
     "memory_map",
     "async2sync",
     "chformal -lower",
-    *("opt_expr", "opt_merge", "opt_clean") * 2,
+    "opt_clean",
+    "opt -full",
 )
 """Commands that make one module of gates and flip-flops out of a bench."""
 
@@ -153,6 +154,7 @@ def opened(block: Any) -> Opened:
         module = block.elaborate(None)
     finally:
         sys.setprofile(before)
+    block._MustUse__used = True  # as Fragment.get notes, which elaborates all others
     assert isinstance(module, Module)
     return Opened(module, names)
 
