@@ -8,9 +8,11 @@ they take of a family of parts. Both are linear. The coefficients, and the error
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -281,25 +283,25 @@ def _widest(spec: LearningSpec) -> int:
             raise unknown("Design", spec, "boards.parts.fit")
 
 
-def _with_lanes(spec: LearningSpec, lanes: int) -> LearningSpec:
-    """The design with another number of lanes."""
-    match spec:
-        case LearnerSpec() | DesignSpec():
-            return replace(spec, hardware=replace(spec.hardware, lanes=lanes))
-        case _:
-            raise unknown("Design", spec, "boards.parts.fit")
+@lru_cache(maxsize=64)
+def _with_other_lanes(spec: LearningSpec, most: int) -> tuple[LearningSpec, ...]:
+    """The design with every number of lanes up to ``most`` that it may have, from few to many."""
+    found: list[LearningSpec] = []
+    for lanes in range(1, most + 1):
+        with suppress(DesignError):  # a core may not have so many lanes
+            match spec:
+                case LearnerSpec() | DesignSpec():
+                    found.append(replace(spec, hardware=replace(spec.hardware, lanes=lanes)))
+                case _:
+                    raise unknown("Design", spec, "boards.parts.fit")
+    return tuple(found)
 
 
 def _most_lanes(spec: LearningSpec, part: Part) -> int:
-    """Most lanes that fit a part by prediction, so that every lane has a neuron or a quantity."""
-    for lanes in range(min(_widest(spec), part.capacity.dsp), 0, -1):
-        try:
-            other = _with_lanes(spec, lanes)
-        except DesignError:
-            continue  # a core may not have so many lanes
-        if not over(predicted(other, part), part):
-            return lanes
-    return 0
+    """Most lanes that fit a part by prediction, so that every lane has a neuron or a quantity; more lanes never take less."""
+    others = _with_other_lanes(spec, min(_widest(spec), part.capacity.dsp))
+    fitting = bisect_left(others, True, key=lambda other: bool(over(predicted(other, part), part)))
+    return others[fitting - 1].hardware.lanes if fitting else 0
 
 
 def parts() -> tuple[str, ...]:
