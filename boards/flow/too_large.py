@@ -16,15 +16,13 @@ __all__ = ["check_fit", "too_large"]
 
 
 def check_fit(spec: LearningSpec, part: Part) -> None:
-    """Refuse what is too large by more than any error of the prediction, before any tool runs. Nothing predicts a learner, which is small.
+    """Refuse what is too large by more than any error of the prediction, before any tool runs.
 
     Raises
     ------
     DesignError
         It says by how much of what the design is too large, and how many lanes, or which boards, would do.
     """
-    if not network_inside(spec):
-        return
     found = fit(spec, part.name)
     if found.surely_over:
         over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}

@@ -116,8 +116,8 @@ def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
         "the network is outside, and this command cannot do something with its learner yet",
-        "Run `mgd-hw generate`, `cosim`, `diagnose`, `train`, `synth`, `build`, `compare`, `sweep` or `report`, or give network.layers for "
-        "one inside.",
+        "Run `mgd-hw fit`, `generate`, `cosim`, `diagnose`, `train`, `synth`, `build`, `compare`, `sweep` or `report`, or give "
+        "network.layers for one inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,

@@ -104,9 +104,7 @@ def boards() -> Boards:
     from boards.parts.fit import fit
     from rtl_gen.emit import memory_bits
 
-    # The model of the logic was not fitted to networks with state.
-    built = [spec for spec in (load(name).spec for name in shipped()) if not spec.series]
-    specs = sorted(built, key=memory_bits, reverse=True)
+    specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
     rows = []
     for name in board_files():
         board = board_of(name)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
 from mgd_hw.common.results import Result, flat, plain
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,19 +31,21 @@ class Fitted(Result):
     lanes : int
         Number of lanes that work in parallel, L.
     cycles_per_step : float
-        Exact number of clock cycles of a training step, averaged over the schedule.
+        Exact number of clock cycles of a training step, averaged over the schedule; of a learner, those of its contract, without the
+        outside's own time.
     memory_bits : int
         Number of bits in all memories.
     parts : dict of str to dict
-        Prediction for each part, by its name: ``fits``, ``over``, ``close`` (only synthesis can decide), ``surely_over`` (so much too
-        large that synthesis is refused), ``most_lanes``, the resources needed of each kind, ``limits``, the ``error`` of predictions
-        against synthesis, and ``designs``, the number of synthesised designs behind it.
+        Prediction for each part, by its name: ``fits`` (even with as much more logic than predicted as a design ever took), ``over``,
+        ``close`` (only synthesis can decide), ``surely_over`` (so much too large that synthesis is refused), ``most_lanes``, the
+        resources needed of each kind, ``limits``, the ``error`` of predictions against synthesis, and ``designs``, the number of
+        synthesised designs behind it.
     boards : dict of str to str
         Part of each board that comes with the package, by the board's name.
     calibrated : str
         Date on which the model was fitted to runs of synthesis.
     current : bool
-        Whether the sources of the generator are the ones that the model was fitted to.
+        Whether the installed Yosys, if there is one, is of the version that the model was fitted to.
     seconds : float
         Wall-clock time of the prediction, in seconds.
     """
@@ -85,7 +88,7 @@ class Fitted(Result):
         yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
         yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
         builds = min(part["designs"] for part in self.parts.values())
-        changed = " The sources of the generator have changed since, so errors may be larger: run python -m boards.parts.fit_calibrate."
+        changed = " Another version of Yosys is installed, so errors may be larger: run python -m mgd_hw.hardware.calibrate."
         stale = "" if self.current else changed
         yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
 
@@ -94,7 +97,7 @@ class Fitted(Result):
         return figures.bars(rows, f"{self.design}, {self.lanes} lanes", "LUTs of the part, predicted (%)")
 
 
-def fit(design: str | Path | Design) -> Fitted:
+def fit(design: str | Path | Design | ExternalDesign) -> Fitted:
     """Predict which parts a design fits, with how many lanes, and which resources it needs of each.
 
     Raises
@@ -107,7 +110,8 @@ def fit(design: str | Path | Design) -> Fitted:
     from boards.parts.fit import fit as predict
 
     began = time.perf_counter()
-    design = built(design)
+    design = read_any(design)
+    design = design if isinstance(design, ExternalDesign) else built(design)
     found = {name: predict(design.spec, name) for name in parts()}
     calibrated, current = calibration()
     one = next(iter(found.values()))

@@ -205,10 +205,7 @@ def _will_not_fit(spec: LearningSpec, target: str) -> str:
     Synthesis takes minutes, and the user can cancel it.
     """
     from boards.parts.fit import fit, parts
-    from python_ref.spec.kinds import network_inside
 
-    if not network_inside(spec):
-        return ""  # a learner is small, and nothing predicts it
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
     return f" By prediction it does not fit: {excess} too many; `mgd-hw fit` says, in a second, what would." if excess else ""

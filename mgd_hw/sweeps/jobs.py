@@ -228,7 +228,8 @@ def _fit(job: Job) -> dict[str, Any]:
     from mgd_hw.design.description import check_hardware
 
     design = _design(job.design)
-    check_hardware(design)
+    if not isinstance(design, ExternalDesign):
+        check_hardware(design)
     found = fit(design.spec, job.target)
     kinds = {kind: getattr(found.taken, kind) for kind in ("lut", "ff", "dsp", "bram")}
     return {"target": job.target, "area_by": "prediction", **kinds, **_common(found)}

@@ -21,7 +21,7 @@ from rtl_gen.host_side import connect_counts, connect_streams, memory_access, ne
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.perturbation import load_streams
 from rtl_gen.presentation.applying import applying
-from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
+from rtl_gen.presentation.arithmetic import adds_in_multiplier, applied_shape, measured_shape, operand_shape, sum_width, update_width
 from rtl_gen.presentation.contract import Latencies, outputs_to_change
 from rtl_gen.presentation.draws import output_latency
 from rtl_gen.presentation.errors import ErrorUnit, SharedErrorUnit, error_unit
@@ -81,9 +81,14 @@ class NodeCore(wiring.Component):
 
     @staticmethod
     def sum_widths(spec: DesignSpec) -> dict[str, int]:
-        """Widths of the sums behind a lane's multipliers in bits, by the name patterns of their modules."""
+        """Widths of the sums behind a lane's multipliers in bits, by the name patterns of their modules; 0 where only a register follows.
+
+        Yosys 0.70 takes a product with two registers behind it for 0 (``ice40_dsp``), so that the second one must be outside of a module
+        that is mapped as a whole.
+        """
         if spec.just_in_time:
-            return {"*.mac": spec.accumulator_width, "*.update_mac": update_width(spec)}
+            update = {"*.update_mac": update_width(spec)} if adds_in_multiplier(spec) else {"*.update_mac.product": 0}
+            return {"*.mac": spec.accumulator_width} | update
         return {"*.mac": sum_width(spec)}
 
     @staticmethod

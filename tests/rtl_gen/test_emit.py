@@ -172,3 +172,10 @@ def test_files_and_a_script_that_runs(tmp_path):
 def test_a_module_is_kept_only_where_it_is_one_dsp():
     assert kept_modules(DIGITS) == ("*.mac", "*.multiplier")
     assert kept_modules(WIDE)[0] == "*.mac.product"
+    assert kept_modules(two_multipliers(NODE_SHAPES["plain"]))[:2] == ("*.mac", "*.update_mac")
+
+
+def test_a_product_before_a_bare_register_is_kept_without_it():
+    """Yosys 0.70 takes such a product of an iCE40 for 0, with both registers in one module."""
+    for name in ("momentum", "half-even"):
+        assert kept_modules(two_multipliers(NODE_SHAPES[name]))[:2] == ("*.mac", "*.update_mac.product")

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from mgd_hw import cli
 from mgd_hw.hardware.fit import fit
+from python_ref.spec.error import ToolError
 
 
 def run(*arguments: str) -> Result:
@@ -32,10 +33,28 @@ def test_it_says_what_does_not_fit_and_which_lanes_would() -> None:
     assert "cycles per step, exactly" in found.stdout
 
 
-def test_a_generator_that_has_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boards.parts.fit.generator_digest", lambda: "another")
+def test_another_yosys_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fit("xor").current
+    monkeypatch.setattr("boards.parts.fit.yosys_version", lambda: "0.99")
     assert not fit("xor").current
-    assert "run python -m boards.parts.fit_calibrate" in " ".join(run("fit", "xor").stdout.split())
+    assert "run python -m mgd_hw.hardware.calibrate" in " ".join(run("fit", "xor").stdout.split())
+
+
+def test_a_missing_yosys_contradicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise ToolError("it is not installed", "Install it.", tool="yosys")
+
+    monkeypatch.setattr("boards.parts.fit.yosys_version", missing)
+    assert fit("xor").current
+
+
+def test_a_learner_is_predicted() -> None:
+    found = run("fit", "chip", "--json")
+    assert found.exit_code == 0, found.output
+    said = json.loads(found.stdout)
+    assert said["design"] == "chip" and said["lanes"] == 1
+    assert all(part["fits"] and part["dsp"] == 0 for part in said["parts"].values())
+    assert "cycles per step, exactly" in run("fit", "chip").stdout
 
 
 def test_nothing_is_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
