@@ -23,6 +23,10 @@ PIECE_LINES = 1_000
 _SPLIT_LINES = 4_000
 """Number of lines from which ``eval`` is split. A shorter one compiles within seconds and stays as CXXRTL wrote it."""
 
+_EQUAL_LINES = 16_000
+"""Number of lines from which equal statements call one function, as for some 128 lanes: that compiles in a third of the time, and runs
+slower by a third."""
+
 _GROUP = 16
 """Number of calls in a chain of ``concat`` that are evaluated together; a chain of twice as many is divided into such groups."""
 
@@ -136,7 +140,8 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
     if shared is None:
         return SplitModel(source, header)
     types = member_types(header) | {name: line.split()[0] for name, line in body.locals.items()} | dict.fromkeys(body.edges, "bool")
-    equal = EqualStatements([statement.lines for statement in body.statements], types)
+    many = found[0]["body"].count("\n") >= _EQUAL_LINES
+    equal = EqualStatements([statement.lines for statement in body.statements] if many else [], types)
     names = [f"eval_piece_{number}" for number in range(len(pieces))]
     functions = [_function(model, name, piece, body, shared, equal) for name, piece in zip(names, pieces, strict=True)]
     members = [body.locals[name] for name in body.locals if name in shared]

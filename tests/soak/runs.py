@@ -84,7 +84,7 @@ class Simulator:
 SIMULATORS = {
     "cxxrtl": Simulator("cxxrtl", Limits(32, 8), 40_000_000, 6_000_000),
     "verilator": Simulator("verilator", Limits(32, 12), 8_000_000, 1_000_000),
-    "netlist": Simulator("cxxrtl", Limits(8, 3), 1_000_000, 400_000, netlist=True),
+    "netlist": Simulator("verilator", Limits(8, 3), 1_000_000, 300_000, netlist=True),
 }
 """Simulators by name."""
 
