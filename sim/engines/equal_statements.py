@@ -39,7 +39,7 @@ class _Form:
     text : str
         The statement; ``v0``, ``v1`` and so on stand for its variables in the order in which they come, ``t0`` for its first temporary.
     types : tuple of str
-        Types of the variables.
+        C++ type of v0, of v1 and so on: ``wire<16>``, or ``bool`` for a clock edge.
     """
 
     text: str
