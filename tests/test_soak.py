@@ -71,12 +71,12 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_it_ends_at_a_difference_and_says_how_to_repeat_it(attempts: list[int], tmp_path: Path, capsys) -> None:
-    given = ["--values", "5000", "--seed", "4", "--work", str(tmp_path)]
+    given = ["--values", "5000", "--most", "2e3", "--seed", "4", "--work", str(tmp_path)]
     assert main(given) == 1
     shown = capsys.readouterr().out
     assert attempts == [0, 1, 2] and "DIFFERENT: node 1-1, 1 lanes: a value differs" in shown
     command = re.search(r"Repeat it with: python -m tests\.soak (.*)", shown)
-    assert command is not None and command[1] == "--simulator cxxrtl --seed 4 --only 2 --work DIR"
+    assert command is not None and command[1] == "--simulator cxxrtl --seed 4 --only 2 --most 2000 --work DIR"
     assert [path.name for path in (tmp_path / "designs").iterdir()] == ["cxxrtl-4-2"], "the files of the design that differs are kept"
     assert main(["--report", *given]) == 1 and attempts == [0, 1, 2]
 
@@ -92,6 +92,20 @@ def test_it_goes_on_where_it_was_interrupted(attempts: list[int], tmp_path: Path
     assert attempts == [2, 2, 3, 4], "what differed runs again"
     assert "| all |  | 5 | 15 | 250 | 5,000 | 0 | 25 | 15 |" in capsys.readouterr().out
     assert main(["--only", "7", "--seed", "4", "--work", str(tmp_path)]) == 0 and attempts[-1] == 7
+
+
+def test_an_interrupt_leaves_what_was_done(attempts: list[int], tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = soak_command.attempt
+
+    def interrupted(case: Case, directory: Path, values: int | None) -> Result:
+        if case.number == 1:
+            raise KeyboardInterrupt
+        return stand_in(case, directory, values)
+
+    monkeypatch.setattr(soak_command, "attempt", interrupted)
+    assert main(["--values", "5000", "--seed", "4", "--work", str(tmp_path)]) == 130
+    assert list(Log(tmp_path / "cxxrtl-4.jsonl").results) == [0]
+    assert "Interrupted" in capsys.readouterr().out
 
 
 def test_the_table_counts_by_kind_and_simulator() -> None:

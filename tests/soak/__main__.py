@@ -24,6 +24,9 @@ from tests.soak.runs import SIMULATORS, Case, Result, attempt
 
 __all__ = ["Log", "case_of", "main", "table"]
 
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
+
 
 class Log:
     """What came of the designs of a soak, one line each.
@@ -69,9 +72,10 @@ def case_of(simulator: str, seed: int, number: int) -> Case:
     return Case(simulator, kinds[number % len(kinds)], seed, number)
 
 
-def repeating(result: Result, simulator: str) -> str:
+def repeating(result: Result, options: argparse.Namespace) -> str:
     """The command that repeats a design."""
-    return f"python -m tests.soak --simulator {simulator} --seed {result.seed} --only {result.number} --work DIR"
+    most = "" if options.most is None else f" --most {options.most}"
+    return f"python -m tests.soak --simulator {options.simulator} --seed {result.seed} --only {result.number}{most} --work DIR"
 
 
 def table(results: Iterable[Result]) -> str:
@@ -125,7 +129,7 @@ def _run(options: argparse.Namespace, log: Log, aim: int) -> list[tuple[Result, 
                 log.add(result)
                 _said(result, log.values(options.simulator), aim)
                 if result.differences:
-                    differing.append((result, repeating(result, options.simulator)))
+                    differing.append((result, repeating(result, options)))
                 else:
                     shutil.rmtree(place(result.number), ignore_errors=True)  # one that differs keeps its files
 
@@ -149,9 +153,13 @@ def main(arguments: list[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     options.work = options.work.resolve()
     log = Log(options.work / f"{options.simulator}-{options.seed}.jsonl")
-    differing = [] if options.report else _run(options, log, int(options.values))
+    try:
+        differing = [] if options.report else _run(options, log, int(options.values))
+    except KeyboardInterrupt:
+        print(f"{table(log.results.values())}\nInterrupted; the same command goes on behind the last design of {log.path}")
+        return INTERRUPTED
     print(table(log.results.values()))
-    known = [(each, repeating(each, options.simulator)) for each in log.results.values() if each.differences]
+    known = [(each, repeating(each, options)) for each in log.results.values() if each.differences]
     for result, command in differing or known:
         print(f"DIFFERENT: {result.kind} {result.design}: {result.why}\nRepeat it with: {command}")
     return int(bool(differing or known))
