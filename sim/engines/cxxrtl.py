@@ -34,19 +34,23 @@ _PARTS = tuple(f"part{number}" for number in range(4))
 _LARGE = 1_500_000
 """Bytes of Verilog from which the user is shown an estimate of the build time."""
 
+_HUGE = 4_500_000
+"""Bytes of Verilog from which a core's equal statements are compiled once (:mod:`sim.engines.split` counts its lines of C++)."""
+
 
 def build_seconds(size: int) -> float:
     """Estimate the build time of a large core, in seconds.
 
-    Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
-    compiler 12 s, divided among as many processes as there are files.
+    Measured on cores of 64 and 256 lanes (2.4, 7.1 and 13 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
+    compiler 12 s, divided among as many processes as there are files; 3 s where equal statements are compiled once.
 
     Parameters
     ----------
     size : int
         Size of the core's Verilog file, in bytes.
     """
-    return size / 1e6 * (2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
+    compiler = 12 if size < _HUGE else 3
+    return size / 1e6 * (2 + compiler / min(os.cpu_count() or 1, 1 + len(_PARTS)))
 
 
 def find_compiler() -> list[str]:

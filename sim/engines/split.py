@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from sim.engines.equal_statements import EqualStatements, member_types
+
 __all__ = ["PIECE_LINES", "SplitModel", "split_model", "without_zero_words"]
 
 PIECE_LINES = 1_000
@@ -20,6 +22,10 @@ PIECE_LINES = 1_000
 
 _SPLIT_LINES = 4_000
 """Number of lines from which ``eval`` is split. A shorter one compiles within seconds and stays as CXXRTL wrote it."""
+
+_EQUAL_LINES = 16_000
+"""Number of lines from which equal statements call one function, as for some 128 lanes: that compiles in a third of the time, and runs
+slower by a third."""
 
 _GROUP = 16
 """Number of calls in a chain of ``concat`` that are evaluated together; a chain of twice as many is divided into such groups."""
@@ -38,6 +44,14 @@ _INITIAL_BLOCK = re.compile(r"^ *initial\b.*?^ *end\n", re.MULTILINE | re.DOTALL
 _ZERO_BLOCK = re.compile(
     r"^ *initial begin\n *(?P<memory>[A-Za-z_]\w*)\[0\] = \d+'h0+;\n(?: *(?P=memory)\[\d+\] = \d+'h0+;\n)* *end\n", re.MULTILINE
 )
+_COMMIT = re.compile(
+    r"^\ttemplate<class ObserverT>\n\tbool commit\(ObserverT &observer\) \{\n\t\tbool changed = false;\n"
+    r"(?P<lines>(?:\t\t(?:if \(\w+\.commit\(observer\)\) changed = true|prev_\w+ = \w+);\n)+)"
+    r"\t\treturn changed;\n\t\}\n\n\tbool commit\(\) override \{\n\t\tobserver observer;\n\t\treturn commit<>\(observer\);\n\t\}\n",
+    re.MULTILINE,
+)
+_INNER_NAME = re.compile(r'^\t\titems->add\(path, "[^"]* [^"]*", (?![^\n]* memory_)[^\n]*;\n', re.MULTILINE)
+"""The line that tells the name of a variable within a module, other than a memory."""
 _INITIAL = re.compile(
     r"^\tstatic const (?P<type>value<\d+>) (?P<table>\w+)\[(?P<depth>\d+)\] \{\n(?P<words>.*?)\n\t\};\n"
     r"\tstd::copy\(std::begin\((?P=table)\), std::end\((?P=table)\), (?P<to>&\w+\.data\[\d+\])\);\n",
@@ -125,16 +139,45 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
     shared = _shared(body, pieces)
     if shared is None:
         return SplitModel(source, header)
+    types = member_types(header) | {name: line.split()[0] for name, line in body.locals.items()} | dict.fromkeys(body.edges, "bool")
+    many = found[0]["body"].count("\n") >= _EQUAL_LINES
+    equal = EqualStatements([statement.lines for statement in body.statements] if many else [], types)
     names = [f"eval_piece_{number}" for number in range(len(pieces))]
-    functions = [_function(model, name, piece, body, shared) for name, piece in zip(names, pieces, strict=True)]
+    functions = [_function(model, name, piece, body, shared, equal) for name, piece in zip(names, pieces, strict=True)]
     members = [body.locals[name] for name in body.locals if name in shared]
-    declared = "".join(f"{line}\n" for line in [*members, *(f"\tvoid {name}(performer *performer, bool &converged);" for name in names)])
+    pieces_declared = [f"\tvoid {name}(performer *performer, bool &converged);" for name in names]
     calls = "".join(f"\t{name}(performer, converged);\n" for name in names)
     start, end = found[0].span("body")
     whole = source[:start] + f"{_CONVERGED}\n{calls}{_RETURN}\n" + source[end:]
+    header, commits = _split_commit(model, header)
+    declared = "".join(f"{line}\n" for line in [*members, *pieces_declared, *equal.declarations()])
     opening = '#include "model.h"\n\nusing namespace cxxrtl_yosys;\n\nnamespace cxxrtl_design {\n\n'
-    parts = tuple(opening + "\n".join(part) + "\n} // namespace cxxrtl_design\n" for part in _dealt(functions, files))
-    return SplitModel(whole, header.replace(_EVAL_DECLARED, _EVAL_DECLARED + declared), parts)
+    written = [*functions, *commits, *equal.definitions(model, _grouped)]
+    parts = tuple(opening + "\n".join(part) + "\n} // namespace cxxrtl_design\n" for part in _dealt(written, files))
+    return SplitModel(_quickly_compiled(model, whole), header.replace(_EVAL_DECLARED, _EVAL_DECLARED + declared), parts)
+
+
+def _split_commit(model: str, header: str) -> tuple[str, list[str]]:
+    """A header whose function ``commit`` calls functions of :data:`PIECE_LINES` lines each, and these functions; or what was given."""
+    found = _COMMIT.search(header)
+    if found is None:
+        return header, []
+    lines = found["lines"].splitlines(keepends=True)
+    pieces = ["".join(lines[first : first + PIECE_LINES]) for first in range(0, len(lines), PIECE_LINES)]
+    opening, closing = "\tobserver observer;\n\tbool changed = false;\n", "\treturn changed;\n}\n"
+    functions = [f"bool {model}::commit_piece_{number}() {{\n{opening}{piece}{closing}" for number, piece in enumerate(pieces)]
+    calls = "".join(f"\t\tchanged |= commit_piece_{number}();\n" for number in range(len(pieces)))
+    declared = "".join(f"\tbool commit_piece_{number}();\n" for number in range(len(pieces)))
+    whole = f"{declared}\tbool commit() override {{\n\t\tbool changed = false;\n{calls}\t\treturn changed;\n\t}}\n"
+    return header[: found.start()] + whole + header[found.end() :], functions
+
+
+def _quickly_compiled(model: str, source: str) -> str:
+    """A source whose functions that run once are not optimised, and whose names are those of its ports and memories alone."""
+    source = _INNER_NAME.sub("", source)
+    for name in ("reset", "debug_info"):
+        source = source.replace(f"\nvoid {model}::{name}(", f'\n__attribute__((optimize("O0")))\nvoid {model}::{name}(', 1)
+    return source
 
 
 def without_zero_words(verilog: str) -> str:
@@ -300,13 +343,13 @@ def _shared(body: _Body, pieces: Sequence[Sequence[_Statement]]) -> set[str] | N
     return shared
 
 
-def _function(model: str, name: str, piece: Sequence[_Statement], body: _Body, shared: set[str]) -> str:
+def _function(model: str, name: str, piece: Sequence[_Statement], body: _Body, shared: set[str], equal: EqualStatements) -> str:
     """C++ of a function that contains one piece of ``eval``."""
     used = set().union(*(statement.names for statement in piece))
     lines = [f"void {model}::{name}(performer *performer, bool &converged) {{"]
     lines += [line for edge, line in body.edges.items() if edge in used]
     lines += [line for local, line in body.locals.items() if local in used and local not in shared]
-    lines += [_grouped(line) for statement in piece for line in statement.lines if not line.lstrip().startswith("//")]
+    lines += [_grouped(line) for statement in piece for line in equal.lines(statement.lines)]
     return "\n".join([*lines, "}", ""])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mgd_hw
-from sim.engines import cxxrtl, split
+from sim.engines import cxxrtl, equal_statements, split
 from sim.engines.split import split_model
 
 WIDE = """
@@ -191,11 +191,20 @@ def test_a_split_core_is_the_model_bit_for_bit(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(split, "_SPLIT_LINES", 100)
     monkeypatch.setattr(split, "PIECE_LINES", 50)
     monkeypatch.setattr(split, "_GROUP", 2)
+    monkeypatch.setattr(split, "_EQUAL_LINES", 100)
+    monkeypatch.setattr(equal_statements, "USES", 2)
+    monkeypatch.setattr(equal_statements, "SHORTEST", 1)
     monkeypatch.setattr(cxxrtl, "split_model", recorded)
     assert mgd_hw.cosim("xor", steps=60, out=tmp_path).equal
     (model,) = found
     assert len(model.parts) == 4 and sum(part.count("::eval_piece_") for part in model.parts) > 20
     assert any(").concat(" in part and ".val().concat(" in part for part in model.parts)
+    written = "".join(model.parts)
+    assert len(re.findall(r"^\tequal_\d+\(", written, re.M)) > 2 * written.count("::equal_") > 20
+    assert written.count("::commit_piece_") > 2 and "commit<>" not in model.header
+    named = re.findall(r'items->add\(path, "([^"]*)"', model.source)
+    assert {"registers words", "array lane0 parameters", "busy"} <= set(named), "ports and memories have names"
+    assert "array lane0 a" not in named
 
 
 @pytest.mark.parametrize("large", [True, False])
@@ -210,7 +219,7 @@ def test_a_large_core_is_announced_with_the_time_that_it_takes(large: bool, monk
     (tmp_path / "core.v").write_text("//" * (3_500_000 if large else 300_000), encoding="utf-8")
     with pytest.raises(KeyboardInterrupt):
         cxxrtl.build_model(tmp_path / "core.v", "core", tmp_path / "driver.cc", tmp_path / "build", notify=said.append)
-    assert said == (["Compiling the simulator takes about 60 s on an idle machine."] if large else [])
+    assert said == (["Compiling the simulator takes about 20 s on an idle machine."] if large else [])
 
 
 @pytest.mark.long

@@ -92,6 +92,8 @@ def counting_to_the_end(spec: DesignSpec) -> Scenario:
     counters += [f"saturated_{kind}" for kind in spec.shown_saturations if kind not in learned or kind in built]
     ends = {name: [1 << 16, 1 << 32, *([1 << 48] if registers[name].words == 2 else [])] for name in counters}
     steps = 8
+    has_lengths = spec.network.record_inputs > spec.network.n_in  # the runs have samples of 1 to T frames, in any mixture
+    spread = 2 * spec.network.frames if has_lengths else 4 / 3
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
@@ -107,6 +109,6 @@ def counting_to_the_end(spec: DesignSpec) -> Scenario:
             lockstep.check_registers()
             measured.append(lockstep.read("cycles") - values.get("cycles", 0))
         if lockstep.comparing:
-            assert max(measured) - min(measured) <= max(measured) // 4, f"cycles of equal runs are {measured}"
+            assert spread * min(measured) >= max(measured), f"cycles of equal runs are {measured}"
 
     return scenario

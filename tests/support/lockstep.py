@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -375,10 +375,15 @@ class Rehearsal:
     def _attempt(self, link: Any) -> Lockstep:
         return Lockstep(self._spec, link, Samples(self._inputs, self._targets, self._order), self._parameters)
 
+    def follow(self, responses: Sequence[int]) -> Lockstep:
+        """Let the model follow a core that gave these responses, and fail where one of them is not the model's; return the model."""
+        second = self._attempt(BenchReplay(responses))
+        self._scenario(second)
+        return second
+
     def compare(self, shown: dict[str, dict[str, np.ndarray]], outcome: Outcome) -> None:
         """Fail where the model differs from a core that ran the program; ``shown`` is what :func:`fields_of` makes of its events."""
-        second = self._attempt(BenchReplay(outcome.responses))
-        self._scenario(second)
+        second = self.follow(outcome.responses)
         compare_events(self._spec, second.history, shown)
         if second.cycles is not None:
             assert second.cycles == outcome.busy_cycles, f"{second.cycles} cycles, and {outcome.busy_cycles} in which the core was busy"
