@@ -77,7 +77,7 @@ def failing(spec: DesignSpec, directory, names=NAMES) -> dict[str, str]:
     found = {}
     for scenario in rehearsed(spec):
         if scenario.name in names:
-            why = verdict(spec, scenario, run(model, spec, scenario, directory / "run"), None)
+            why = verdict(scenario, run(model, scenario, directory / "run"), None)
             if why:
                 found[scenario.name] = why
     return found

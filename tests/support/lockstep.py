@@ -357,12 +357,19 @@ class Rehearsal:
     ----------
     program : Program
         Operations of the host and sample stream.
+    ports : Ports
+        Ports of the core.
+    presets : (str, str)
+        Name of the memory that the program may preset, in Verilog of Amaranth, and in that of Yosys.
     """
+
+    presets = "registers words", "registers.words"
 
     def __init__(
         self, spec: DesignSpec, scenario: Callable[[Lockstep], None], rng: random.Random, samples: int = 400, *, near: bool = False
     ):
         self._spec, self._scenario = spec, scenario
+        self.ports = Ports.of(spec)
         self._parameters = random_parameters(rng, spec)
         self._inputs, self._targets = samples_of(rng, spec, SAMPLES)
         if near:
@@ -374,6 +381,10 @@ class Rehearsal:
 
     def _attempt(self, link: Any) -> Lockstep:
         return Lockstep(self._spec, link, Samples(self._inputs, self._targets, self._order), self._parameters)
+
+    def judge(self, rows: dict[str, np.ndarray], outcome: Outcome) -> None:
+        """Fail where the model differs from a core that ran the program, and showed these payloads of events."""
+        self.compare(fields_of(self.ports, rows), outcome)
 
     def compare(self, shown: dict[str, dict[str, np.ndarray]], outcome: Outcome) -> None:
         """Fail where the model differs from a core that ran the program; ``shown`` is what :func:`fields_of` makes of its events."""
