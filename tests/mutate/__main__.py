@@ -36,7 +36,7 @@ from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_sta
 from tests.mutate.learner import LEARNERS, rehearsed_learner
 from tests.mutate.netlist import SELECT, SELECT_BITS, Mutant, draw, unread, with_all
 from tests.mutate.runs import Rehearsed, run, verdict
-from tests.support.bench_scenarios import counting_to_the_end, dropping, resetting
+from tests.support.bench_scenarios import counting_to_the_end, cutting, dropping, resetting
 from tests.support.designs import random_parameters
 from tests.support.faults import DESIGNS
 from tests.support.learner_host import with_chip
@@ -153,6 +153,7 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     found.append(("extremes", spec, extremes(rng, spec), None))
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
+    found.append(("cut", spec, cutting(rng, spec), None))
     found.append(("discard", spec, discarding(spec), None))
     found.append(("drop a part", spec, dropping(spec), None))
     parameters = random_parameters(rng, spec)

@@ -17,7 +17,7 @@ from python_ref.spec.registers import Command, Status
 from python_ref.spec.schedule import Difference, Schedule
 from sim.run import Stalls
 from tests.mutate.runs import Rehearsed
-from tests.support.bench_scenarios import counting_to_the_end, resetting
+from tests.support.bench_scenarios import counting_to_the_end, cutting, resetting
 from tests.support.designs import random_parameters
 from tests.support.learner_host import SETTLED, LearnerHost, LearnerRehearsal
 from tests.support.scenarios import (
@@ -77,10 +77,8 @@ LEARNERS = {
         schedule=Schedule(((0, -4), (20, -6)), 1, 2, 2),
         optimizer=ShiftAdam(2, 3),
     ),
-    "learner:long": replace(_PLAIN, name="long", external=50, schedule=Schedule(((0, -1),), 1, 2, 1), outside=replace(_OUTSIDE, average=0)),
 }
-"""Small learners by name: several periods and momentum; streams with stochastic rounding; node currents; Adam by shifts and two rates; more
-words than the queue has room for."""
+"""Small learners by name: several periods and momentum; streams with stochastic rounding; node currents; Adam by shifts and two rates."""
 
 _STEPS = 60
 """Steps of a plain run."""
@@ -171,6 +169,7 @@ def rehearsed_learner(spec: LearnerSpec, seed: int = 1) -> list[Rehearsed]:
     found.append(("extremes", spec, extremes(rng, spec), None))
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
+    found.append(("cut", spec, cutting(rng, spec), None))
     parameters = random_parameters(rng, spec)
     behind = None if constant else lambda lockstep: lockstep.reset(400, parameters)
     found.append(("large counts", spec, large_counts(behind, delay=30), None))

@@ -11,7 +11,7 @@ from tests.mutate.runs import run, verdict
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
-NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "drop a part", "starving")
+NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts", "writes while busy", "drop a part", "starving")
 """Scenarios that the other tests do not run."""
 
 FAULTS = (
@@ -58,6 +58,21 @@ FAULTS = (
         "self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends)",
         "self.starved.eq(0)",
         "starving",
+    ),
+    Fault(
+        "an answer survives a reset",
+        "host:HostPort.elaborate",
+        "m.d.sync += response.valid.eq(self.file_high | (response.valid & ~response.ready))",
+        "answered = Signal(reset_less=True)\n    m.d.comb += response.valid.eq(answered)\n"
+        "    m.d.sync += answered.eq(self.file_high | (answered & ~response.ready))",
+        "cut",
+    ),
+    Fault(
+        "a request survives a reset",
+        "host:HostPort.elaborate",
+        "begin, standing, last = Signal(), Signal(), Signal()",
+        "begin, standing, last = Signal(), Signal(reset_less=True), Signal()",
+        "cut",
     ),
     Fault(
         "the last of the equal outputs is the answer",

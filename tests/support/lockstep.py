@@ -99,6 +99,10 @@ class BenchLink(ProgramLink):
         """Record a reset, after which the stream goes on with this sample."""
         self._ops.append((Op.RESET, RESET_CYCLES, sample))
 
+    def cut(self, address: int, data: int | None, cycles: int) -> None:
+        """Record a read, or a write of ``data``, that is offered for so many cycles; a reset follows."""
+        self._ops.append((Op.CUT, address | (data is not None) << 8 | cycles << 9, data or 0))
+
     def preset(self, row: int, value: int) -> None:
         """Record a new value of a row of the memory that holds the registers."""
         self._ops.append((Op.PRESET, row, value))
@@ -112,6 +116,9 @@ class BenchReplay(ReplayLink):
     """The counterpart of a :class:`BenchLink`."""
 
     def reset(self, sample: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+    def cut(self, address: int, data: int | None, cycles: int) -> None:
         """Do nothing, since the run has already done it."""
 
     def preset(self, row: int, value: int) -> None:
