@@ -35,6 +35,9 @@ class Op(enum.IntEnum):
     """Write ``data`` to row ``address`` of the memory that the file of ports names."""
     STREAM = 5
     """Let the sample stream go on at place ``data`` of the order; if ``address`` is not 0, it ends after that many words."""
+    CUT = 6
+    """Offer a request for some cycles, without taking an answer; a RESET follows. ``address`` has the register in bits 0 to 7, in bit 8
+    whether ``data`` is written to it, and the number of cycles above."""
 
 
 @dataclass(frozen=True, eq=False)

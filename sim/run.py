@@ -65,6 +65,7 @@ class Outcome:
             Op.RESET: "to be reset",
             Op.PRESET: f"to have row {address} of a memory set",
             Op.STREAM: f"to take sample {data}",
+            Op.CUT: f"to be asked for register {address & 0xFF:#04x}",
         }[Op(kind)]
         words = len(program.order) * program.table.shape[1]
         return (

@@ -22,7 +22,7 @@ def test_each_target_has_a_share() -> None:
     assert set(SHARES) == set(TARGETS) and sum(SHARES.values()) == 100
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name != "design"])
+@pytest.mark.parametrize("name", [name for name in TARGETS if name not in ("design", "axi")])
 def test_a_few_inputs_end_well(name: str) -> None:
     found = fuzz(TARGETS[name], 30)
     assert found.counts.total() >= 20

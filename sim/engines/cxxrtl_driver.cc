@@ -34,7 +34,7 @@ extern "C" cxxrtl_toplevel cxxrtl_design_create();
 namespace {
 
 enum Frame : uint32_t { RESPONSE = 16, PROGRESS = 17, DONE = 18, STUCK = 19, CLEARED = 20 };  // lower ones are events
-enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2, RESET = 3, PRESET = 4, STREAM = 5 };
+enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2, RESET = 3, PRESET = 4, STREAM = 5, CUT = 6 };
 const std::string STROBES = "probe_stb", PAYLOAD = "probe_";
 const size_t BLOCK_WORDS = 1 << 18;  // of one kind of event, before all are written out
 const uint64_t MAGIC = 0x6D67642D70726F67;
@@ -266,6 +266,18 @@ int main(int argc, char **argv) {
         if (now[0] == STREAM) {
             program.seek(now[2], now[1]);
             offering = false;
+            op++;
+            continue;
+        }
+        if (now[0] == CUT) {
+            request.set(uint64_t(now[1] >> 8 & 1) | uint64_t(now[1] & 0xFF) << 1 | uint64_t(now[2]) << 9);
+            request_valid.set(1);
+            for (Port *port : {&sample_valid, &response_ready})
+                port->set(0);
+            for (uint32_t left = now[1] >> 9; left > 0; left--, cycle++) {
+                settle();
+                tick();
+            }
             op++;
             continue;
         }

@@ -8,7 +8,7 @@ import sys
 from tests.fuzz.run import Hang, fuzz
 from tests.fuzz.targets import TARGETS
 
-SHARES = {"design": 12, "csv": 15, "npz": 15, "idx": 15, "parameters": 10, "checkpoint": 10, "onnx": 18, "line": 5}
+SHARES = {"design": 11, "csv": 13, "npz": 13, "idx": 13, "parameters": 9, "checkpoint": 9, "onnx": 17, "axi": 10, "line": 5}
 """Percent of the inputs that each target gets."""
 
 

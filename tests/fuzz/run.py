@@ -114,7 +114,7 @@ def judge(target: Target, given_: Any) -> str:
         return "accepted"
 
 
-def fuzz(target: Target, count: int, start: int | None = None) -> Outcome:
+def fuzz(target: Target, count: int, start: int | None = None, *, shrink: bool = True) -> Outcome:
     """Run a target on so many inputs; the first that does not end well is shrunk and raised.
 
     Parameters
@@ -125,6 +125,8 @@ def fuzz(target: Target, count: int, start: int | None = None) -> Outcome:
         Number of inputs.
     start : int or None
         Seed of the inputs; None always takes the same ones.
+    shrink : bool
+        Whether the first input that does not end well is shrunk.
     """
     outcome, begun = Outcome(target.name), time.perf_counter()
 
@@ -134,7 +136,8 @@ def fuzz(target: Target, count: int, start: int | None = None) -> Outcome:
         database=None,
         derandomize=start is None,
         suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=shrink,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
     )
     @given(target.inputs())
     def run(one: Any) -> None:

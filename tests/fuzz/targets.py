@@ -20,6 +20,7 @@ from mgd_hw.learn.parameters import read_parameters, write_parameters
 from python_ref.spec.error import Refusal
 from python_ref.spec.frames import checked, stuffed
 from tests.fuzz import inputs
+from tests.fuzz.axi import jobs, take_axi
 from tests.fuzz.run import Target
 
 __all__ = ["TARGETS", "onnx_models"]
@@ -225,6 +226,7 @@ TARGETS = {
         Target("parameters", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_parameters())), take_parameters),
         Target("checkpoint", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_checkpoints())), take_checkpoint),
         Target("onnx", lambda: inputs.damaged(onnx_models()), take_onnx, writes=True),
+        Target("axi", jobs, take_axi),
         Target("line", lambda: st.tuples(inputs.reply_streams(), st.binary(max_size=24), st.booleans()), take_line),
     )
 }

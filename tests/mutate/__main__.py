@@ -2,8 +2,8 @@
 
     python -m tests.mutate DESIGN [--count 200] [--seed 1] [--jobs 2] [--work DIR] [--json FILE]
 
-DESIGN is a shipped design, a design file, or a small design of the tests, such as node or
-series:leaky. Scenarios of a host run on every mutant until the
+DESIGN is a shipped design, a design file, or a small design of the tests, such as node, series:leaky or
+learner, which has a chip beside it. Scenarios of a host run on every mutant until the
 comparison of one of them fails; Yosys tries to prove the others equivalent to the core. What is left are the survivors. With ``--work``,
 results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors, and 2 if there is no such
 design.
@@ -23,19 +23,23 @@ from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
 
-from mgd_hw.design.reader import load
+from mgd_hw.design.reader import load_any
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError, Refusal
+from python_ref.spec.error import Refusal, unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
 from sim.run import Stalls
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
-from tests.mutate.netlist import Mutant, draw, unread, with_all
+from tests.mutate.learner import LEARNERS, rehearsed_learner
+from tests.mutate.netlist import SELECT, SELECT_BITS, Mutant, draw, unread, with_all
 from tests.mutate.runs import Rehearsed, run, verdict
-from tests.support.bench_scenarios import counting_to_the_end, dropping, resetting
+from tests.support.bench_scenarios import counting_to_the_end, cutting, dropping, resetting
 from tests.support.designs import random_parameters
 from tests.support.faults import DESIGNS
+from tests.support.learner_host import with_chip
 from tests.support.lockstep import Rehearsal
 from tests.support.node_designs import SHAPES, SPARSE_SHAPES
 from tests.support.scenarios import (
@@ -57,14 +61,14 @@ from tests.support.scenarios import (
 from tests.support.series_shapes import SERIES_SHAPES
 from tests.support.stochastic_designs import STOCHASTIC_SHAPES
 
-__all__ = ["Campaign", "Result", "main", "rehearsed", "spec_of"]
+__all__ = ["Campaign", "Result", "main", "rehearsed", "simulated", "spec_of"]
 
 STEPS = 60
 """Steps of a plain run."""
 QUICK = 2
 """Number of scenarios that run before the first attempt of a proof."""
 
-SMALL: dict[str, DesignSpec] = DESIGNS | {
+SMALL: dict[str, LearningSpec] = {**DESIGNS, **LEARNERS} | {
     f"{family}:{name}": spec
     for family, shapes in (("node", SHAPES), ("series", SERIES_SHAPES), ("sparse", SPARSE_SHAPES), ("stochastic", STOCHASTIC_SHAPES))
     for name, spec in shapes.items()
@@ -97,18 +101,46 @@ class Result:
     why: str = ""
 
 
-def spec_of(design: str) -> DesignSpec:
-    """Return a design of the tests, a shipped one or that of a file; it has to be one of the machines that scenarios can drive."""
-    spec = SMALL[design] if design in SMALL else load(design).spec
-    if not isinstance(spec, DesignSpec):
-        raise DesignError(
-            "network.external", None, "the scenarios drive cores with a network of their own", "Give a design without external."
-        )
-    return spec
+def spec_of(design: str) -> LearningSpec:
+    """Return a design of the tests, a shipped one or that of a file."""
+    return SMALL[design] if design in SMALL else load_any(design).spec
 
 
-def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
+def rehearsed(spec: LearningSpec, seed: int = 1) -> list[Rehearsed]:
     """Return all scenarios of a design, the quickest to kill first."""
+    match spec:
+        case LearnerSpec():
+            return rehearsed_learner(spec, seed)
+        case DesignSpec():
+            return _rehearsed_core(spec, seed)
+        case _:
+            raise unknown("Design", spec, "tests.mutate.rehearsed")
+
+
+def simulated(spec: LearningSpec, verilog: Path, selects: str = "") -> Path:
+    """Return the Verilog that is simulated: a core is alone, and a learner has a chip beside it, in a file of its own.
+
+    Parameters
+    ----------
+    spec : LearningSpec
+        The design.
+    verilog : Path
+        Verilog of its core.
+    selects : str
+        A further input of the core, with its range.
+    """
+    match spec:
+        case LearnerSpec():
+            beside = verilog.with_name(f"{verilog.stem}_chip.v")
+            beside.write_text(verilog.read_text(encoding="utf-8") + with_chip(spec, selects), encoding="utf-8")
+            return beside
+        case DesignSpec():
+            return verilog
+        case _:
+            raise unknown("Design", spec, "tests.mutate.simulated")
+
+
+def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     rng = random.Random(f"scenarios {seed}")
     schedule = spec.schedule
     block = lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
@@ -121,6 +153,7 @@ def rehearsed(spec: DesignSpec, seed: int = 1) -> list[Rehearsed]:
     found.append(("extremes", spec, extremes(rng, spec), None))
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
+    found.append(("cut", spec, cutting(rng, spec), None))
     found.append(("discard", spec, discarding(spec), None))
     found.append(("drop a part", spec, dropping(spec), None))
     parameters = random_parameters(rng, spec)
@@ -145,7 +178,7 @@ class Campaign:
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design.
     count, seed : int
         Number of mutants, and seed of their choice.
@@ -157,18 +190,21 @@ class Campaign:
         Outcomes of an earlier run in the same directory that are not kept: those mutants run again.
     """
 
-    def __init__(self, spec: DesignSpec, count: int, seed: int, work: Path, *, induction: bool = True, again: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, spec: LearningSpec, count: int, seed: int, work: Path, *, induction: bool = True, again: tuple[str, ...] = ()
+    ) -> None:
         self.spec, self.work, self.top, self.induction, self.again = spec, work, Ports.of(spec).top, induction, again
         work.mkdir(parents=True, exist_ok=True)
         self._results = work / "results.jsonl"
         (work / "design.v").write_text(emit_verilog(spec), encoding="utf-8")
         self.mutants = draw(work / "design.v", self.top, count, seed, work)
-        self.model = build_cxxrtl(with_all(self.mutants, work), Ports.of(spec), work / "build")
-        self.unread = unread(self.mutants, work)
         self.scenarios = rehearsed(spec)
-        self.unchanged = [run(self.model, spec, scenario, self._place(0, number), 0) for number, scenario in enumerate(self.scenarios)]
+        whole = simulated(spec, with_all(self.mutants, work), f"[{SELECT_BITS - 1}:0] {SELECT}")
+        self.model = build_cxxrtl(whole, self.scenarios[0].rehearsal.ports, work / "build")
+        self.unread = unread(self.mutants, work)
+        self.unchanged = [run(self.model, scenario, self._place(0, number), 0) for number, scenario in enumerate(self.scenarios)]
         for scenario, shown in zip(self.scenarios, self.unchanged, strict=True):
-            wrong = verdict(spec, scenario, shown, None)
+            wrong = verdict(scenario, shown, None)
             if wrong:
                 raise AssertionError(f"{scenario.name}: without a change, the comparison must not fail: {wrong}")
 
@@ -200,7 +236,7 @@ class Campaign:
             if number == QUICK and not differs and equal_from_state_to_state(mutant, self.work / "base.il", self._proofs(mutant)):
                 return Result(mutant.number, mutant.place, "equivalent", "the logic of a cycle")
             place = self._place(mutant.number, number)
-            why = verdict(self.spec, scenario, run(self.model, self.spec, scenario, place, mutant.number, unchanged), unchanged)
+            why = verdict(scenario, run(self.model, scenario, place, mutant.number, unchanged), unchanged)
             for file in place.iterdir():
                 file.unlink()
             place.rmdir()

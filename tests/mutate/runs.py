@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from python_ref.spec.design import DesignSpec
 from sim.engines.frames import OutputReceiver
 from sim.error import CoreError
-from sim.ports import Ports
 from sim.run import Outcome, Stalls
 from tests.mutate.netlist import SELECT
-from tests.support.lockstep import Rehearsal, fields_of
+from tests.support.learner_host import LearnerRehearsal
+from tests.support.lockstep import Rehearsal
 
 __all__ = ["Rehearsed", "Shown", "run", "verdict"]
 
@@ -25,8 +24,6 @@ NOT_RUN = 2
 """Exit code of a simulator that cannot run the program."""
 LONGER = 3
 """A run is ended when it has this many times the cycles of the core as it is, since a change has made it endless."""
-PRESET = "registers words", "registers.words"
-"""Memory of a core that the program of a scenario may preset: its name in Verilog of Amaranth, and in that of Yosys."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Rehearsed:
     ----------
     name : str
         Name of the scenario.
-    rehearsal : Rehearsal
+    rehearsal : Rehearsal or LearnerRehearsal
         Its program, and the comparison with the model.
     stalls : Stalls or None
         Random stalls of all streams; without them, the number of cycles is compared as well.
@@ -46,7 +43,7 @@ class Rehearsed:
     """
 
     name: str
-    rehearsal: Rehearsal
+    rehearsal: Rehearsal | LearnerRehearsal
     stalls: Stalls | None
     patience: int = 5_000
 
@@ -73,17 +70,13 @@ class Shown:
     failure: str = ""
 
 
-def run(
-    model: Path, spec: DesignSpec, scenario: Rehearsed, directory: Path, number: int | None = None, unchanged: Shown | None = None
-) -> Shown:
+def run(model: Path, scenario: Rehearsed, directory: Path, number: int | None = None, unchanged: Shown | None = None) -> Shown:
     """Run a scenario on a compiled core.
 
     Parameters
     ----------
     model : Path
         Program that simulates the core.
-    spec : DesignSpec
-        Its design.
     scenario : Rehearsed
         What runs.
     directory : Path
@@ -93,13 +86,13 @@ def run(
     unchanged : Shown or None
         What the core as it is shows; a run that takes many more cycles is ended.
     """
-    ports, program = Ports.of(spec), scenario.rehearsal.program
+    ports, program, presets = scenario.rehearsal.ports, scenario.rehearsal.program, scenario.rehearsal.presets
     directory.mkdir(parents=True, exist_ok=True)
     program.save(directory / "program.bin")
     lines = [f"in {name} {width}" for name, width in ports.inputs.items()] + [
         f"out {name} {width}" for name, width in ports.outputs.items()
     ]
-    lines += [f"send {ports.stream} 0", *([] if number is None else [f"set {SELECT} {number}"]), f"preset {PRESET[number is not None]}"]
+    lines += [f"send {ports.stream} 0", *([] if number is None else [f"set {SELECT} {number}"]), f"preset {presets[number is not None]}"]
     (directory / "ports.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     stalls = scenario.stalls or Stalls(1, 0)
     command = [str(model.resolve()), "program.bin", "ports.txt", str(scenario.patience), str(stalls.seed), str(stalls.share)]
@@ -144,7 +137,7 @@ def _received(process: subprocess.Popen, receiver: OutputReceiver, most: int) ->
     return bytes(output), failure
 
 
-def verdict(spec: DesignSpec, scenario: Rehearsed, shown: Shown, unchanged: Shown | None) -> str | None:
+def verdict(scenario: Rehearsed, shown: Shown, unchanged: Shown | None) -> str | None:
     """Tell how a run of a mutant differs from that of the core as it is, and whether the check of the scenario sees it.
 
     Without ``unchanged``, ``shown`` is checked, whatever the core shows without a change.
@@ -159,7 +152,7 @@ def verdict(spec: DesignSpec, scenario: Rehearsed, shown: Shown, unchanged: Show
     if shown.failure:
         return shown.failure
     try:
-        scenario.rehearsal.compare(fields_of(Ports.of(spec), shown.events), shown.outcome)
+        scenario.rehearsal.judge(shown.events, shown.outcome)
     except (AssertionError, StopIteration) as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     if unchanged is not None and scenario.stalls is None and shown.outcome.busy_cycles != unchanged.outcome.busy_cycles:

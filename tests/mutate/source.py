@@ -28,8 +28,7 @@ from pathlib import Path
 
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.error import SimulationError
-from sim.ports import Ports
-from tests.mutate.__main__ import Result, rehearsed, spec_of
+from tests.mutate.__main__ import Result, rehearsed, simulated, spec_of
 from tests.mutate.runs import run, verdict
 
 __all__ = ["Change", "Overlay", "changes", "main"]
@@ -277,13 +276,14 @@ class SourceCampaign:
         place.mkdir(exist_ok=True)
         (place / "core.v").write_text(text, encoding="utf-8")
         try:
-            model = build_cxxrtl(place / "core.v", Ports.of(spec), place / "build", optimize="-O0")
+            ports = self.scenarios[design][0].rehearsal.ports
+            model = build_cxxrtl(simulated(spec, place / "core.v"), ports, place / "build", optimize="-O0")
         except SimulationError as error:
             yield "compile", error.reason
             return
         for scenario in self.scenarios[design]:
-            shown = run(model, spec, scenario, place / "run")
-            why = verdict(spec, scenario, shown, None)
+            shown = run(model, scenario, place / "run")
+            why = verdict(scenario, shown, None)
             if why:
                 yield scenario.name, why
 

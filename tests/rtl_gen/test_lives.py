@@ -2,16 +2,16 @@
 
 import pytest
 
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
-from sim.ports import Ports
-from tests.mutate.__main__ import rehearsed, spec_of
+from tests.mutate.__main__ import rehearsed, simulated, spec_of
+from tests.mutate.learner import LEARNERS
 from tests.mutate.runs import run, verdict
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
-NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "large counts", "writes while busy", "drop a part", "starving")
+NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts", "writes while busy", "drop a part", "starving")
 """Scenarios that the other tests do not run."""
 
 FAULTS = (
@@ -60,6 +60,21 @@ FAULTS = (
         "starving",
     ),
     Fault(
+        "an answer survives a reset",
+        "host:HostPort.elaborate",
+        "m.d.sync += response.valid.eq(self.file_high | (response.valid & ~response.ready))",
+        "answered = Signal(reset_less=True)\n    m.d.comb += response.valid.eq(answered)\n"
+        "    m.d.sync += answered.eq(self.file_high | (answered & ~response.ready))",
+        "cut",
+    ),
+    Fault(
+        "a request survives a reset",
+        "host:HostPort.elaborate",
+        "begin, standing, last = Signal(), Signal(), Signal()",
+        "begin, standing, last = Signal(), Signal(reset_less=True), Signal()",
+        "cut",
+    ),
+    Fault(
         "the last of the equal outputs is the answer",
         "cost:AnswerCheck._better",
         "Cat(1, best) + Cat(1, above)",
@@ -70,14 +85,14 @@ FAULTS = (
 """Faults, each with the scenario that must see it in its design."""
 
 
-def failing(spec: DesignSpec, directory, names=NAMES) -> dict[str, str]:
+def failing(spec: LearningSpec, directory, names=NAMES) -> dict[str, str]:
     """The scenarios whose comparison fails on a core, and why."""
     (directory / "core.v").write_text(emit_verilog(spec), encoding="utf-8")
-    model = build_cxxrtl(directory / "core.v", Ports.of(spec), directory / "build", optimize="-O0")
-    found = {}
-    for scenario in rehearsed(spec):
+    scenarios, found = rehearsed(spec), {}
+    model = build_cxxrtl(simulated(spec, directory / "core.v"), scenarios[0].rehearsal.ports, directory / "build", optimize="-O0")
+    for scenario in scenarios:
         if scenario.name in names:
-            why = verdict(spec, scenario, run(model, spec, scenario, directory / "run"), None)
+            why = verdict(scenario, run(model, scenario, directory / "run"), None)
             if why:
                 found[scenario.name] = why
     return found
@@ -94,6 +109,20 @@ def test_a_core_is_its_model_in_what_is_rare(tmp_path):
 )
 def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
     assert failing(spec_of(name), tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["learner", *(pytest.param(name, marks=pytest.mark.long) for name in LEARNERS if name != "learner")])
+def test_learners_are_their_models_beside_a_chip(name, tmp_path):
+    assert failing(spec_of(name), tmp_path, ("plain", "silences", "other outsides", "waits", "cut")) == {}
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_learner_is_seen(tmp_path, monkeypatch):
+    """A wait that is too short shows the chip before it has settled, which the costs tell."""
+    fault = "learner.measuring:Measurement.elaborate", "opens.eq(settling & timer.done)", "opens.eq(settling)"
+    planted(Fault("no time to settle", *fault, "learner"), monkeypatch.setattr)
+    assert failing(spec_of("learner"), tmp_path, ("plain",)).keys() == {"plain"}
 
 
 @pytest.mark.slow

@@ -6,12 +6,13 @@ import random
 from collections.abc import Callable
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import Command, Memory, register_map
 from tests.support.designs import random_parameters
 from tests.support.lockstep import Lockstep
 from tests.support.scenarios import Scenario
 
-__all__ = ["counting_to_the_end", "dropping", "resetting"]
+__all__ = ["counting_to_the_end", "cutting", "dropping", "resetting"]
 
 
 def _first_steps(lockstep: Lockstep) -> None:
@@ -24,7 +25,7 @@ def _first_steps(lockstep: Lockstep) -> None:
     lockstep.check_registers()
 
 
-def resetting(rng: random.Random, spec: DesignSpec) -> Scenario:
+def resetting(rng: random.Random, spec: LearningSpec) -> Scenario:
     """A core that is reset while it trains, infers, clears, restarts and is loaded, each at a random moment."""
 
     def busy_with(command: Command) -> Callable[[Lockstep, int], None]:
@@ -62,6 +63,35 @@ def resetting(rng: random.Random, spec: DesignSpec) -> Scenario:
     return scenario
 
 
+def cutting(rng: random.Random, spec: LearningSpec) -> Scenario:
+    """A core that is reset in the middle of reads, writes, commands and loads, at each cycle of a request, while it is idle or trains."""
+    registers = register_map(spec)
+    reads: list[tuple[str, int | None]] = [("steps", None), ("data", None), ("status", None)]
+    writes: list[tuple[str, int | None]] = [("data", 1), ("address", 1), ("exponent", spec.exponents[0]), ("stream", 5), ("count", 9)]
+    writes += [("command", command) for command in (Command.TRAIN, Command.RESTART, Command.CLEAR)]
+    turns = [(*rng.choice(reads), cycles) for cycles in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)] + [
+        (*each, rng.randint(1, 8)) for each in (*reads, *writes)
+    ]
+    turns += [("data", 1, cycles) for cycles in range(1, 8, 2)]
+    parameters = random_parameters(rng, spec)
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(4)
+        for number, (name, value, cycles) in enumerate(turns, 1):
+            if number % 2:
+                lockstep.write("count", 1_000_000)
+                lockstep.command(Command.TRAIN)
+            else:
+                lockstep.write("select", 0)
+                lockstep.write("address", 1)
+            lockstep.link.cut(registers[name].address, None if value is None else value & 0xFFFFFFFF, cycles)
+            lockstep.reset(10 * number, parameters)
+            _first_steps(lockstep)
+
+    return scenario
+
+
 def dropping(spec: DesignSpec) -> Scenario:
     """A host that drops a sample of which some words are loaded, for every number of words."""
     words = spec.network.record_inputs + spec.network.n_out
@@ -84,7 +114,7 @@ def dropping(spec: DesignSpec) -> Scenario:
     return scenario
 
 
-def counting_to_the_end(spec: DesignSpec) -> Scenario:
+def counting_to_the_end(spec: LearningSpec) -> Scenario:
     """A core whose counters are preset below every power of two at which a part of them carries, and below their ends."""
     registers, learned = register_map(spec), {memory.name.lower() for memory in Memory}
     built = {memory.name.lower() for memory in spec.memories} - ({"gradient"} if spec.direct_update else set())

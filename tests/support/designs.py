@@ -11,6 +11,7 @@ import numpy as np
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.layers import DENSE, LayerKind, Sparse
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
@@ -189,11 +190,11 @@ def _in_parts(rng: random.Random, spec: DesignSpec) -> DesignSpec:
     return replace(spec, perturbation=replace(spec.perturbation, parts=tuple(parts)), schedule=replace(schedule, **periods))
 
 
-def random_parameters(rng: random.Random, spec: DesignSpec) -> np.ndarray:
+def random_parameters(rng: random.Random, spec: LearningSpec) -> np.ndarray:
     """Raw parameters (int64, shape (P,), canonical order): small, spread over their whole range, or near its ends."""
     low, high = spec.parameter_limits
     reach = rng.choice((2, 8, 64, high, high))
-    drawn = np.array([rng.randint(max(low, -reach), min(high, reach)) for _ in range(spec.network.n_parameters)], dtype=np.int64)
+    drawn = np.array([rng.randint(max(low, -reach), min(high, reach)) for _ in range(spec.n_parameters)], dtype=np.int64)
     return np.where(drawn < 0, low - 1 - drawn, high - drawn) if rng.random() < 0.1 else drawn
 
 

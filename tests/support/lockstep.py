@@ -99,6 +99,10 @@ class BenchLink(ProgramLink):
         """Record a reset, after which the stream goes on with this sample."""
         self._ops.append((Op.RESET, RESET_CYCLES, sample))
 
+    def cut(self, address: int, data: int | None, cycles: int) -> None:
+        """Record a read, or a write of ``data``, that is offered for so many cycles; a reset follows."""
+        self._ops.append((Op.CUT, address | (data is not None) << 8 | cycles << 9, data or 0))
+
     def preset(self, row: int, value: int) -> None:
         """Record a new value of a row of the memory that holds the registers."""
         self._ops.append((Op.PRESET, row, value))
@@ -112,6 +116,9 @@ class BenchReplay(ReplayLink):
     """The counterpart of a :class:`BenchLink`."""
 
     def reset(self, sample: int) -> None:
+        """Do nothing, since the run has already done it."""
+
+    def cut(self, address: int, data: int | None, cycles: int) -> None:
         """Do nothing, since the run has already done it."""
 
     def preset(self, row: int, value: int) -> None:
@@ -357,12 +364,19 @@ class Rehearsal:
     ----------
     program : Program
         Operations of the host and sample stream.
+    ports : Ports
+        Ports of the core.
+    presets : (str, str)
+        Name of the memory that the program may preset, in Verilog of Amaranth, and in that of Yosys.
     """
+
+    presets = "registers words", "registers.words"
 
     def __init__(
         self, spec: DesignSpec, scenario: Callable[[Lockstep], None], rng: random.Random, samples: int = 400, *, near: bool = False
     ):
         self._spec, self._scenario = spec, scenario
+        self.ports = Ports.of(spec)
         self._parameters = random_parameters(rng, spec)
         self._inputs, self._targets = samples_of(rng, spec, SAMPLES)
         if near:
@@ -380,6 +394,10 @@ class Rehearsal:
         second = self._attempt(BenchReplay(responses))
         self._scenario(second)
         return second
+
+    def judge(self, rows: dict[str, np.ndarray], outcome: Outcome) -> None:
+        """Fail where the model differs from a core that ran the program, and showed these payloads of events."""
+        self.compare(fields_of(self.ports, rows), outcome)
 
     def compare(self, shown: dict[str, dict[str, np.ndarray]], outcome: Outcome) -> None:
         """Fail where the model differs from a core that ran the program; ``shown`` is what :func:`fields_of` makes of its events."""

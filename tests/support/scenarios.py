@@ -65,7 +65,7 @@ def constant_rate(spec: DesignSpec) -> DesignSpec:
 def random_memory(rng: random.Random, spec: DesignSpec, memory: Memory) -> np.ndarray:
     """Values for G or m."""
     form = spec.memories[memory]
-    return np.array([rng.randint(form.min, form.max) for _ in range(spec.network.n_parameters)], dtype=np.int64)
+    return np.array([rng.randint(form.min, form.max) for _ in range(spec.n_parameters)], dtype=np.int64)
 
 
 def random_scenario(rng: random.Random, spec: DesignSpec) -> Scenario:
@@ -324,7 +324,7 @@ def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
     """A host that gives a core parameters at their limits, so that whatever can saturate does."""
     low, high = spec.parameter_limits
     ends = np.array([low, high], dtype=np.int64)
-    count = spec.network.n_parameters
+    count = spec.n_parameters
     given = [np.full(count, high), np.full(count, low), ends[np.arange(count) % 2]]
     given += [ends[[rng.randrange(2) for _ in range(count)]] for _ in range(5)]
 
