@@ -309,7 +309,7 @@ class MeasuringArray(CorrelatingArray):
     ports : dict of Member
         Further ports of the kind of array, by name.
     x : Shape
-        Shape of an operand.
+        Shape of an operand: of a raw input, a raw activation, or the 1 of a bias.
     ahead : StructLayout
         What the operands need to know of the slot that comes next: ``ahead_layout(spec)``, or the whole ``slot_layout(spec)``.
     operand_cycles : int

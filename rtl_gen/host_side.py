@@ -122,7 +122,7 @@ def connect_signature(m: Module, name: str, signature: Any, *, clear: Value, reg
     m : Module
         Module of the core, to which the statements are added.
     name : str
-        ``"forward"`` or ``"learned"``.
+        What the signature covers: ``"forward"``, passes and costs, or ``"learned"``, the words of updates.
     signature : Component
         Block that computes the signature; its ports are ``clear`` and ``o``.
     clear : Value
