@@ -614,8 +614,8 @@ NODE_FAULTS = (
     Fault(
         "rounding noise of the wrong sign",
         "presentation.lane:NodeLane._addend",
-        "low = ~self.update_noise[:places]",
-        "low = self.update_noise[:places]",
+        'low = ~self._near(m, "update_noise")[:places]',
+        'low = self._near(m, "update_noise")[:places]',
         "fused_probes",
     ),
     Fault(
@@ -823,7 +823,7 @@ FAULTS = (
     Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many"),
     Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_wide"),
     Fault("a part is folded too early", "signature:folded", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
-    Fault("a lane is not counted", "array:CorrelatingArray.count", "list(taken), name", "list(taken)[1:], name", "weight"),
+    Fault("a lane is not counted", "array:CorrelatingArray.count", "(m, which,", "(m, None if which is None else which[1:],", "weight"),
     Fault(
         "what comes during a visit is lost",
         "registers:RegisterFile._count",
@@ -837,12 +837,12 @@ FAULTS = (
     Fault("−x without its carry", "lane:Lane._add_signs", "Cat(minus, addend)", "Cat(Const(0, 1), addend)", "weight"),
     Fault(
         "a sign meets the next operand",
-        "array:LaneArray._data",
+        "array:LaneArray.data",
         "timing.addend - timing.parameter",
         "timing.weight - timing.parameter - 1",
         "many",
     ),
-    Fault("an operand meets the next sign", "array:LaneArray._data", "timing.addend - timing.weight", "0", "many"),
+    Fault("an operand meets the next sign", "array:LaneArray.data", "timing.addend - timing.weight", "0", "many"),
     Fault(
         "the minus pass is the plus pass",
         "activation:NeuronSerializer._return",

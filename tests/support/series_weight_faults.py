@@ -26,7 +26,7 @@ def _without_sign(name: str, slots: str) -> Fault:
     """The parameters of these slots are not perturbed."""
     mask = f"~arriving[timing.parameter].{slots}.replicate(len(self.lanes))"
     signs = f'self.signs(m, arriving) | {{"live_active": self.signs(m, arriving)["live_active"] & {mask}}}'
-    return _fault(name, "array:FramedArray.elaborate", "per_lane | self.signs(m, arriving)", f"per_lane | {signs}")
+    return Fault(name, "array:MeasuringArray.elaborate", "per_lane |= self.signs(m, arriving)", f"per_lane |= {signs}", "leaky")
 
 
 WEIGHT_SERIES_FAULTS = (
@@ -55,7 +55,7 @@ WEIGHT_SERIES_FAULTS = (
     ),
     _fault("the tail has the parameters of the frames", "array:FramedArray._address", " & ~slot.final", ""),
     _fault("a frame has the parameters of the tail", "array:FramedArray._address", "ends_frame | ends_pass", "ends_pass"),
-    _fault("a sum goes on from neuron to neuron", "array:FramedArray.elaborate", "~arriving[timing.accumulator - 2].first", "~Signal()"),
+    _fault("a sum goes on from neuron to neuron", "array:FramedArray.data", "~slots[self.timing.accumulator - 2].first", "~Signal()"),
     _without_sign("the sign of a bias is left out", "first"),
     _without_sign("a recurrent weight is not perturbed", "recurrent"),
     _fault("the inputs of the frame before", "core:SeriesWeightCore._connect_lanes", "array.operand_latency - 2", "array.operand_latency"),

@@ -289,9 +289,9 @@ FAULTS = (
     _fault("a stop applies what is not complete", "run.drain & ending & errors_ready", "run.drain & (ending & errors_ready | stopping)"),
     Fault(
         "a flushing pass does not write",
-        "presentation.array:NodeArray._memories",
-        "slots[write - 1].apply & when",
-        "slots[write - 1].apply & slots[write - 1].measure & when",
+        "presentation.array:NodeArray._writes",
+        "slot.apply & (",
+        "slot.apply & slot.measure & (",
         "nine-probes, two",
     ),
     Fault(
