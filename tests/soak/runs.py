@@ -276,8 +276,8 @@ def _live(spec: DesignSpec, rng: random.Random, directory: Path, result: Result)
     """Some scenarios of a host on the core that was built: loads, restarts, stops, resets, starvation, other periods."""
     scenarios = [each for each in rehearsed(spec, rng.randrange(1 << 32)) if each.name not in FOR_SMALL_CORES]
     for scenario in rng.sample(scenarios, LIVES):
-        shown = run_life(directory / "build" / "model", spec, scenario, directory / "life")
-        why = verdict(spec, scenario, shown, None)
+        shown = run_life(directory / "build" / "model", scenario, directory / "life")
+        why = verdict(scenario, shown, None)
         values = len(shown.outcome.responses)
         for event, fields in Ports.of(spec).events.items():
             values += len(shown.events[event]) * sum(each.count for each in fields)

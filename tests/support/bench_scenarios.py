@@ -122,8 +122,9 @@ def counting_to_the_end(spec: LearningSpec) -> Scenario:
     counters += [f"saturated_{kind}" for kind in spec.shown_saturations if kind not in learned or kind in built]
     ends = {name: [1 << 16, 1 << 32, *([1 << 48] if registers[name].words == 2 else [])] for name in counters}
     steps = 8
-    has_lengths = spec.network.record_inputs > spec.network.n_in  # the runs have samples of 1 to T frames, in any mixture
-    spread = 2 * spec.network.frames if has_lengths else 4 / 3
+    spread = 4 / 3
+    if isinstance(spec, DesignSpec) and spec.network.record_inputs > spec.network.n_in:
+        spread = 2 * spec.network.frames  # the runs have samples of 1 to T frames, in any mixture
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import sys
 import textwrap
 from collections.abc import Callable
@@ -67,7 +68,10 @@ def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
     changed = source.replace(fault.right, fault.wrong)
     if "super()" in source:  # which finds the class in a variable of the scope in which the method is defined
         changed = f"def of_class(__class__):\n{textwrap.indent(changed, '    ')}\n    return {name}\n"
-    exec(compile(changed, f"<{fault.name}>", "exec"), scope)
+    # As in the module itself, a block that only tells a latency may stay unused. Amaranth reads that in the first line of the file.
+    changed, file = f"# amaranth: UnusedElaboratable=no\n{changed}", f"<{fault.name}>"
+    linecache.cache[file] = (len(changed), None, changed.splitlines(keepends=True), file)
+    exec(compile(changed, file, "exec"), scope)
     if "super()" in source:
         scope[name] = scope["of_class"](owner)
     original = getattr(owner, name)
