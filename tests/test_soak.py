@@ -25,7 +25,7 @@ from tests.support.faults import FAULTS, planted
 from tests.support.marks import long_unless
 
 HOUR = 3600.0
-QUICK = ("node", "recurrent, weight", "learner")
+QUICK = ("node", "learner")
 """Kinds of which the slow suite runs a design."""
 
 

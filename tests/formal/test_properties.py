@@ -12,10 +12,12 @@ from amaranth.lib.wiring import In
 from tests.formal import __main__ as command
 from tests.formal.harness import Bench, Bounded, Induction, Property, always, control, examine, proved, reachable
 from tests.formal.properties import PROPERTIES
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, slow_unless
 
 QUICK = ("end of all streams", "buffer of 2 samples of 2 words")
 """Properties that are proved every day."""
+SLOWEST = ("bytes on a line of 4 cycles a bit", "bytes on a line of 5 cycles a bit", "signs, 130 lanes")
+"""Properties whose like is proved for fewer cycles or lanes as well."""
 
 
 class Ring(Bench):
@@ -55,7 +57,10 @@ def test_the_page_has_the_blocks_of_every_property_and_how_each_is_proved():
     assert written == kinds
 
 
-@pytest.mark.parametrize("given", [pytest.param(each, id=each.name, marks=slow_unless(each.name in QUICK)) for each in PROPERTIES])
+@pytest.mark.parametrize(
+    "given",
+    [pytest.param(each, id=each.name, marks=LONG if each.name in SLOWEST else slow_unless(each.name in QUICK)) for each in PROPERTIES],
+)
 def test_a_property_holds_and_its_faults_break_it(given):
     outcome = examine(given)
     assert outcome.holds, "not proved"

@@ -105,7 +105,7 @@ def test_a_core_is_its_model_in_what_is_rare(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["xor", "series:leaky", *(pytest.param(name, marks=pytest.mark.long) for name in ("node:sequential", "sparse:plain", "adam"))]
+    "name", ["xor", *(pytest.param(name, marks=pytest.mark.long) for name in ("series:leaky", "node:sequential", "sparse:plain", "adam"))]
 )
 def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
     assert failing(spec_of(name), tmp_path) == {}

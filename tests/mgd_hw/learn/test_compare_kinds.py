@@ -5,7 +5,7 @@ import pytest
 from mgd_hw.design.reader import parse
 from mgd_hw.design.samples import load_design
 from mgd_hw.learn.compare import compare_models
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, slow_unless
 
 LAYERS = {
     "sparse": 'layers = [2, {neurons = 4, kind = "sparse", fan_in = 1}, 1]',
@@ -14,7 +14,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=slow_unless(kind == "sparse")) for kind in LAYERS])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=LONG if kind == "leaky" else slow_unless(kind == "sparse")) for kind in LAYERS])
 def test_the_three_models_are_compared(kind: str) -> None:
     design = parse(f'[network]\n{LAYERS[kind]}\n[data]\ntask = "xor"\n', "a.toml")
     found = compare_models(design, load_design(design), seeds=1, steps=40)

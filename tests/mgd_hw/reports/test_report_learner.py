@@ -15,6 +15,7 @@ from mgd_hw.reports.page import write
 from mgd_hw.reports.summary import summary
 from python_ref.spec.error import Refusal
 from tests.support.faults import Fault, planted
+from tests.support.marks import SLOW, long_unless
 
 CHIP = """
 import json, sys
@@ -65,7 +66,7 @@ def page_says(tmp_path, monkeypatch, rate, verdict):
     assert said["provenance"]["commands"][2] == "mgd-hw diagnose bowl.toml"
 
 
-@pytest.mark.parametrize(("rate", "verdict"), [(-5, "Yes"), (3, "No")])
+@pytest.mark.parametrize(("rate", "verdict"), [(-5, "Yes"), pytest.param(3, "No", marks=SLOW)])
 def test_the_page_says_what_the_chip_learned(tmp_path, monkeypatch, rate, verdict):
     page_says(tmp_path, monkeypatch, rate, verdict)
 
@@ -83,10 +84,12 @@ FAULTS = (
         "the comparison is forgotten", "mgd_hw.reports.chapter:chapter_of_learner", "chip_compared=compared", "chip_compared=None", "yes"
     ),
 )
+OFTEN = ("the worst run need not learn", "findings without their keys")
+"""Faults of the two functions that judge a learner; the others take as long."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [pytest.param(each, id=each.name, marks=long_unless(each.name in OFTEN)) for each in FAULTS])
 def test_a_planted_fault_of_the_report_is_seen(fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
     with pytest.raises(AssertionError):

@@ -34,7 +34,7 @@ QUICK = (
     *("probes-in-pairs", "one at a time, not-by-period", "sparse, fan-in-one"),
 )
 
-LONG_TO_RUN = ("one at a time, pipelined", "many-groups", "long-presentation")
+LONG_TO_RUN = ("one at a time, pipelined", "many-groups", "long-presentation", "adam-pipelined")
 """Designs whose simulation takes long; others have what they have."""
 
 
@@ -110,7 +110,7 @@ def test_the_longest_presentations_are_as_steady_as_short_ones(name, of_two):
         assert promised.presentation_cycles(steps + 2) - promised.presentation_cycles(steps) == of_two
 
 
-LARGE = ("mnist", "fashion", "digits_sparse")
+LARGE = ("mnist", "fashion", "digits_sparse", "digits_stochastic")
 """Shipped designs whose simulation takes minutes."""
 
 
