@@ -23,8 +23,9 @@ from sim.events import unpack
 from sim.ports import Ports
 from sim.program import ReplayLink
 from sim.run import Outcome
+from tests.support.hosted import HostedCore
 from tests.support.learner_designs import random_quantities
-from tests.support.lockstep import COUNTER_LIMITS, SHOWN_COUNTS, BenchLink, BenchReplay
+from tests.support.lockstep import SHOWN_COUNTS, BenchLink, BenchReplay
 
 __all__ = ["SETTLED", "LearnerHost", "LearnerRehearsal", "TwinChip", "bench_ports", "with_chip"]
 
@@ -157,7 +158,7 @@ endmodule
 """
 
 
-class LearnerHost:
+class LearnerHost(HostedCore):
     """A host whose every action is done to a core beside its chip, and to the model; see :class:`tests.support.lockstep.Lockstep`.
 
     The model follows while a program is recorded, too, as far as the program alone determines what happens.
@@ -240,7 +241,7 @@ class LearnerHost:
 
     def _note(self, observed: dict[str, np.ndarray]) -> None:
         self.last = observed
-        counters = dict(zip(COUNTERS, (self._counters() & SHOWN_COUNTS).tolist(), strict=True))
+        counters = dict(zip(COUNTERS, (self.counters() & SHOWN_COUNTS).tolist(), strict=True))
         for event, place in (("step", 0), ("learned", 1)):
             for name, rows in self.shown[event].items():
                 of_observed = {"signature": place, "cost_change": 0}
@@ -253,21 +254,6 @@ class LearnerHost:
         lanes = self.spec.hardware.lanes
         padded = values.tolist() + [0] * (-len(values) % lanes)
         return [padded[first : first + lanes] for first in range(0, len(padded), lanes)]
-
-    def _counters(self) -> np.ndarray:
-        return np.minimum(self.presets + self.state.counters.astype(np.uint64), COUNTER_LIMITS)
-
-    def load(self, parameters: np.ndarray) -> None:
-        """Write all parameters."""
-        host.load_parameters(self.spec, self.link, parameters)
-        self.state = self.state.with_load(parameters)
-
-    def load_learned(self, memory: Memory, values: np.ndarray) -> None:
-        """Write G or the optimiser's state."""
-        host.load_memory(self.spec, self.link, memory, values)
-        name, values = memory.name.lower(), values.astype(np.int64)
-        changed = {"gradient": values} if memory is Memory.GRADIENT else {"optimizer": self.state.optimizer | {name: values}}
-        self.state = replace(self.state, **changed)
 
     def clear(self) -> None:
         """Clear the counters."""
@@ -320,34 +306,12 @@ class LearnerHost:
         """Give the command INFER, of which a learner knows nothing."""
         host.infer(self.spec, self.link, samples)
 
-    def preset(self, values: Mapping[str, int]) -> None:
-        """Let a test bench set counters, which are 0."""
-        built = register_map(self.spec)
-        for _ in range(3):  # a row that the core is writing at this moment keeps its value
-            for name, value in values.items():
-                for half in range(2 * built[name].words):
-                    self.link.preset(2 * built[name].address + half, value >> 16 * half & 0xFFFF)
-            self.link.read(built["magic"].address)
-        self.presets = np.array([values.get(name, 0) for name in COUNTERS], dtype=np.uint64)
-
     def resume(self) -> None:
         """Let the core forget where the run is, and tell it."""
         host.restart(self.spec, self.link, 0)
         host.restart(self.spec, self.link, step=self.steps)
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
         self.state = replace(self.state, counters=counters, taken=0, due=True, late=False)
-
-    def read(self, name: str) -> int:
-        """Read a register."""
-        return host.read_register(self.spec, self.link, name)
-
-    def write(self, name: str, value: int) -> None:
-        """Write a register."""
-        host.write_register(self.spec, self.link, name, value)
-
-    def command(self, command: Command) -> None:
-        """Give a command."""
-        self.write("command", command)
 
     def check_cycles(self) -> None:
         """Read the cycles: those in which the core was busy, without one for each sample that the chip takes at once."""
@@ -362,7 +326,7 @@ class LearnerHost:
         signature = self.read("signature") if spec.hardware.signature else 0
         if not self.comparing:
             return
-        expected = dict(zip(COUNTERS, self._counters().tolist(), strict=True))
+        expected = dict(zip(COUNTERS, self.counters().tolist(), strict=True))
         assert counters == expected, {name: (counters[name], expected[name]) for name in expected if counters[name] != expected[name]}
         kept = {"parameter": self.state.parameters, "gradient": self.state.gradient, **self.state.optimizer}
         for memory, values in contents.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import event_kinds
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import Command, Memory, register_map
+from python_ref.spec.registers import Memory, register_map
 from rtl_gen.core import core_of
 from rtl_gen.emit import emit_verilog
 from sim import host
@@ -29,6 +29,7 @@ from sim.program import Op, Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
+from tests.support.hosted import HostedCore
 from tests.support.series_designs import random_series_samples
 
 __all__ = [
@@ -49,9 +50,6 @@ __all__ = [
 ]
 
 SAMPLES = 6
-
-COUNTER_LIMITS = np.array([(1 << (64 if name in ("writes", "changed") else 32)) - 1 for name in COUNTERS], dtype=np.uint64)
-"""Values at which the counters stop, in the order of ``COUNTERS``."""
 
 
 class ShownStep(NamedTuple):
@@ -154,7 +152,7 @@ class Samples:
         return self._inputs[number], self._targets[number]
 
 
-class Lockstep:
+class Lockstep(HostedCore):
     """A host whose every action is done to a core and to its model.
 
     A scenario runs twice. The first run records what the host sends to the core: reads return 0, and the model stands
@@ -208,14 +206,9 @@ class Lockstep:
             self.state, observed = step(self.spec, self.state, self.sample)
             saturated = (observed["counter"] - before)[places].tolist()
             frames = self.spec.unrolled.length_of(self.sample[0]), self.spec.unrolled.hold
-            observed["counter"] = (self._counters() & SHOWN_COUNTS).astype(np.int64)
+            observed["counter"] = (self.counters() & SHOWN_COUNTS).astype(np.int64)
             self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, *saturated, *frames))
             self.costs = [int(value) for value in observed["cost"][-2:]]
-
-    def _counters(self) -> np.ndarray:
-        """Counters that the core must have (uint64, shape (len(COUNTERS),)): those of the model, on top of what was preset."""
-        found = self.presets + self.state.counters.astype(np.uint64)
-        return np.minimum(found, COUNTER_LIMITS)
 
     def infer(self, samples: int) -> None:
         """Judge samples."""
@@ -232,18 +225,6 @@ class Lockstep:
             counters = self.state.counters.copy()
             counters[COUNTERS.index("correct")] += right
             self.state = replace(self.state.with_load(), counters=counters)
-
-    def load(self, parameters: np.ndarray) -> None:
-        """Write all parameters."""
-        host.load_parameters(self.spec, self.link, parameters)
-        self.state = self.state.with_load(parameters)
-
-    def load_learned(self, memory: Memory, values: np.ndarray) -> None:
-        """Write G or the optimiser's state."""
-        host.load_memory(self.spec, self.link, memory, values)
-        name, values = memory.name.lower(), values.astype(np.int64)
-        changed = {"gradient": values} if memory is Memory.GRADIENT else {"optimizer": self.state.optimizer | {name: values}}
-        self.state = replace(self.state, **changed)
 
     def clear(self) -> None:
         """Clear the counters."""
@@ -285,16 +266,6 @@ class Lockstep:
         self.link.seek(sample, words)
         self.stream.position = sample
 
-    def preset(self, values: Mapping[str, int]) -> None:
-        """Let a test bench set counters, which are 0, among them ``cycles``; the core, which is idle, writes them back as they are."""
-        built = register_map(self.spec)
-        for _ in range(3):  # a row that the core is writing at this moment keeps its value
-            for name, value in values.items():
-                for half in range(2 * built[name].words):
-                    self.link.preset(2 * built[name].address + half, value >> 16 * half & 0xFFFF)
-            self.link.read(built["magic"].address)
-        self.presets = np.array([values.get(name, 0) for name in COUNTERS], dtype=np.uint64)
-
     def resume(self) -> None:
         """Let the core forget where the run is, and tell it: the model goes on as if nothing had happened."""
         host.restart(self.spec, self.link, 0)
@@ -302,18 +273,6 @@ class Lockstep:
         self.link.wait_idle()
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
         self.state = replace(self.state, counters=counters)
-
-    def read(self, name: str) -> int:
-        """Read a register."""
-        return host.read_register(self.spec, self.link, name)
-
-    def write(self, name: str, value: int) -> None:
-        """Write a register."""
-        host.write_register(self.spec, self.link, name, value)
-
-    def command(self, command: Command) -> None:
-        """Give a command."""
-        self.write("command", command)
 
     def check_cycles(self) -> None:
         """Read the cycles, which are those in which the core was busy, if it never waited for a sample and was cleared before its runs."""
@@ -328,7 +287,7 @@ class Lockstep:
         sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
         if not self.comparing:
             return
-        model = dict(zip(COUNTERS, self._counters().tolist(), strict=True))
+        model = dict(zip(COUNTERS, self.counters().tolist(), strict=True))
         assert counters == model, {name: (counters[name], model[name]) for name in model if counters[name] != model[name]}
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
         learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
