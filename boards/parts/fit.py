@@ -65,9 +65,14 @@ def multipliers(spec: LearningSpec, part: Part) -> int:
     from rtl_gen.core import core_class
 
     family, lane, shared = part.family, 0.0, 0.0
-    if isinstance(spec, DesignSpec):
-        lane = sum(product(family, factor, operand.width + (not operand.signed)) for factor, operand in core_class(spec).factors(spec))
-        shared = sum(product(family, a, b) for a, b in Multiplier.of(spec).products)
+    match spec:
+        case LearnerSpec():
+            pass
+        case DesignSpec():
+            lane = sum(product(family, factor, operand.width + (not operand.signed)) for factor, operand in core_class(spec).factors(spec))
+            shared = sum(product(family, a, b) for a, b in Multiplier.of(spec).products)
+        case _:
+            raise unknown("Design", spec, "boards.parts.fit")
     lane += spec.optimizer.squares * product(family, spec.gradient_format.width, spec.gradient_format.width)
     return ceil(spec.hardware.lanes * lane + shared)
 
