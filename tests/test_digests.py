@@ -305,3 +305,12 @@ def test_lists_are_told_apart_by_what_they_are_and_not_by_where_they_come_from()
     same = changed(BASE, "network.kinds", (Sparse(2, 4, 99, given), DENSE))
     assert same.digest == drawn.digest != changed(BASE, "network.kinds", (Sparse(2, 4, 99), DENSE)).digest
     assert verilog(same) == verilog(drawn)
+
+
+def test_the_same_lists_for_other_blocks_are_told_apart() -> None:
+    """Four neurons have two lists in blocks of two, and in blocks of three and one."""
+    base, lists = changed(BASE, "hardware.lanes", 1), ((0, 2), (1, 2))
+    two, three = (changed(base, "network.kinds", (Sparse(2, block, 1, lists), DENSE)) for block in (2, 3))
+    assert two.network.layers[0].lists.tolist() == three.network.layers[0].lists.tolist()
+    assert verilog(two) != verilog(three)
+    assert two.digest != three.digest

@@ -47,6 +47,7 @@ def test_the_state_of_a_spiking_layer_has_a_sign_and_reaches_the_threshold():
         with pytest.raises(DesignError, match="the state of a lif neuron has a sign, and reaches the threshold, 1"):
             with_formats(TWO_LIF, state=state)
     assert with_formats(TWO_LIF, state=Fixed(True, 2, 9)).formats.state == Fixed(True, 2, 9)
+    Lif(1).check_state(1, Fixed(True, 2, 0))  # holds −2, −1, 0 and the threshold itself
 
 
 def test_a_leak_is_of_fewer_bits_than_the_state_and_the_layer_is_named():
@@ -132,6 +133,24 @@ def test_a_product_of_an_error_holds_the_error_itself(operand, error):
     spec = with_formats(small(), input=operand, error=error)
     values = [err * x for err in ends(error) for x in (*ends(operand), Fraction(1))]
     exact(spec.error_product_format(0), values, error.fraction_bits + operand.fraction_bits)
+
+
+@pytest.mark.parametrize(
+    ("rates", "lowest", "highest"),
+    [
+        pytest.param([-5], -12, -5, id="one-rate"),
+        pytest.param([-5, -12], -12, -5, id="eight-settings"),
+        pytest.param([-5, -13], -20, -5, id="nine-settings-take-sixteen"),
+        pytest.param([-13, -5, -20], -20, -5, id="sixteen-settings"),
+    ],
+)
+def test_a_core_takes_the_exponents_of_the_schedule_and_lower_ones(rates, lowest, highest):
+    """Their number is a power of two, and at least 8, so that a user can lower the rate of a core that is built."""
+    amplitude = TWO_LIF.perturbation.amplitude_log2
+    steps = tuple((10 * number, rate + amplitude) for number, rate in enumerate(rates))
+    one_sided = replace(TWO_LIF.schedule, difference=Difference.ONE_SIDED, learning_rate=steps)
+    formats = replace(TWO_LIF.formats, gradient=Fixed(True, 4, 28))
+    assert replace(TWO_LIF, schedule=one_sided, formats=formats).exponents == (lowest, highest)
 
 
 LEARNERS = {
