@@ -16,6 +16,7 @@ from tests.fuzz import run
 from tests.fuzz.__main__ import SHARES, main
 from tests.fuzz.run import Hang, Target, fuzz
 from tests.fuzz.targets import TARGETS, onnx_models
+from tests.support.marks import long_unless
 
 
 def test_each_target_has_a_share() -> None:
@@ -29,7 +30,7 @@ def test_a_few_inputs_end_well(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name != "axi")) for name in TARGETS])
 def test_inputs_end_well(name: str) -> None:
     found = fuzz(TARGETS[name], 12 * SHARES[name])
     assert found.counts["refused"], "nothing is damaged"

@@ -6,6 +6,7 @@ import pytest
 
 from boards.parts.multipliers import multipliers
 from rtl_gen.toolchain.yosys import run_yosys
+from tests.support.marks import long_unless
 
 SYNTHESIS = {
     "ice40": "synth_ice40 -dsp -device u -noflatten -top top -run begin:map_ram",
@@ -31,7 +32,7 @@ def test_products_seen(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", SEEN)
+@pytest.mark.parametrize("family", [pytest.param(family, marks=long_unless(family in ("ice40", "ecp5"))) for family in SEEN])
 def test_as_yosys_does(family, tmp_path):
     widths = [(a, b) for a in (*range(4, 40, 3), 9, 18, 26, 36) for b in (2, 3, 5, 9, 10, 17, 18, 19, 20, 22, 26) if b <= a]
     lines = [

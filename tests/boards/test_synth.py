@@ -154,7 +154,7 @@ WIDE = {"input": Fixed.parse("UQ0.12"), "weight": Fixed.parse("SQ6.14"), "cost_c
 @pytest.mark.parametrize(
     ("spec", "dsp", "by_component"),
     [
-        pytest.param(design((2, 2), weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, False, marks=pytest.mark.slow),
+        pytest.param(design((2, 2), weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, False, marks=LONG),
         pytest.param(design(weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, True, marks=pytest.mark.slow),
         pytest.param(
             design((3, 2), Kind.WEIGHT, lanes=1, schedule=Schedule(((0, -8),), update_period=3, difference=Difference.TWO_SIDED)),

@@ -94,7 +94,7 @@ def learner(verilog, directory, simulator: str) -> CosimResult:
     return cosim_learner(run, chip, file, directory, simulator=simulator, options=Options(stalls=Stalls(3, 0.2), reset_cycles=RESET))
 
 
-SHORT = ("weight", "incremental", "adam", "single port", "spiking")
+SHORT = ("weight", "incremental", "spiking")
 each_kind = pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.long) for kind in SPECS])
 kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind == "node" else pytest.mark.slow) for kind in SPECS])
 

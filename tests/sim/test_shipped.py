@@ -13,7 +13,7 @@ SIMULATORS = [name for name in ("verilator", "icarus") if name == "verilator" or
 
 STEPS = {("xor", "cxxrtl"): 100}
 """Enough to see every layer, pass and counter at work."""
-SLOW_STEPS = {("xor", "verilator"): 500, ("xor", "icarus"): 200, ("digits", "verilator"): 20, ("digits", "cxxrtl"): 500}
+SLOW_STEPS = {("xor", "icarus"): 200, ("digits", "verilator"): 20, ("digits", "cxxrtl"): 500}
 """The same, where the simulator takes long to build, and for longer."""
 MORE_STEPS = {
     ("xor", "verilator"): 10_000,

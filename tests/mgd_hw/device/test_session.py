@@ -273,7 +273,7 @@ def node_board(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block_steps", [pytest.param(1, marks=LONG), 3, 7, 40])
+@pytest.mark.parametrize("block_steps", [pytest.param(1, marks=LONG), pytest.param(3, marks=LONG), 7, 40])
 def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned, tmp_path, block_steps):
     """Presentations are steps 0-3, 4-5, 6-7 and 8-11 of 12, and the run ends within one: 130 is 10 beyond a multiple of 12."""
     path = tmp_path / "checkpoint.npz"

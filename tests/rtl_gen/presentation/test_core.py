@@ -168,7 +168,7 @@ def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 4 else pytest.mark.long) for seed in range(24)])
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 2 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     rng = random.Random(f"two {seed}")
     while True:
@@ -199,7 +199,7 @@ def test_parts_are_the_oracles_on_any_number_of_lanes(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.long) for seed in range(24)])
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 3 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_parts_are_the_oracles(seed):
     rng = random.Random(f"parts {seed}")
     while True:

@@ -115,7 +115,7 @@ def random_parts(seed: int) -> DesignSpec:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.long) for seed in range(24)])
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 3 else pytest.mark.long) for seed in range(24)])
 def test_random_parts(seed):
     spec = random_parts(seed)
     check(spec, 2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
