@@ -17,7 +17,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer
 from python_ref.spec.registers import Memory
 from rtl_gen.slot import by_layer, delayed, ends_pass
 from rtl_gen.weight_core import Core
-from tests.formal.harness import Bench, Bounded, Induction, Opened, Property, always, control, opened, whichever
+from tests.formal.harness import Bench, Induction, Opened, Property, always, control, opened, whichever
 from tests.formal.signs import weights
 from tests.support.faults import DESIGNS
 
@@ -236,7 +236,9 @@ class Host(Bench):
 
     def state(self, m: Module) -> None:
         spec, array = self.spec, self.array
-        m.submodules.array = array
+        inner = opened(array)
+        m.submodules.array = inner.module
+        lanes = [inner.within(f"lane{number}") for number in range(spec.hardware.lanes)]
         m.d.comb += [array.host_mode.eq(1), Assume(~ResetSignal())]
         # The host's position and word stay for some cycles; a write comes two cycles after a move or later, and a read needs its time.
         latency = array.host_latency
@@ -247,25 +249,47 @@ class Host(Bench):
             with m.If(self.moves):
                 m.d.sync += place[name].eq(getattr(self, name))
             m.d.comb += getattr(array, name).eq(place[name])
-        wrote = Signal(range(8), init=7)
+        wrote, words = Signal(range(8), init=7), spec.layout.words
+        memories = {"parameter": Memory.PARAMETER, "gradient": Memory.GRADIENT} if spec.gradient_memory else {"parameter": Memory.PARAMETER}
+        memories |= {variable.name: variable.memory for variable in spec.optimizer_state}
         m.d.sync += wrote.eq(Mux(self.write, 0, Mux(wrote == 7, wrote, wrote + 1)))
-        stored = spec.formats.weight.width
-        lanes, words = spec.hardware.lanes, spec.layout.words
         m.d.comb += [
             Assume(~self.write | ((age >= 2) & ~self.moves)),
             Assume(~self.moves | (wrote >= 2)),
-            Assume(place["host_lane"] < lanes),
+            Assume(place["host_lane"] < len(lanes)),
             Assume(place["host_address"] < words),
-            Assume(place["host_memory"] == Memory.PARAMETER),
+            Assume(Cat(place["host_memory"] == each for each in memories.values()).any()),
             array.host_write.eq(self.write),
         ]
-        lane, word = whichever(m, "lane", range(lanes)), whichever(m, "word", range(max(2, words)))
-        kept, own = Signal(stored), (place["host_lane"] == lane) & (place["host_address"] == word)
-        with m.If(self.write & own):
-            m.d.sync += kept.eq(place["host_data"])
-        shown = own & (age >= latency) & (wrote >= 4 + latency - 3)
-        always(m, ~shown | (array.host_read_data[:stored] == kept))
-        self.reach(m, shown & (kept == 5))
+        word, ready = whichever(m, "word", range(words)), (age >= latency) & (wrote >= 1 + latency)
+        m.d.comb += Assume(word < words)
+        happened = []
+        always(m, (age >= 2) | (wrote >= 2))
+        for number, lane in enumerate(lanes):
+            for name, memory in memories.items():
+                own = (place["host_lane"] == number) & (place["host_memory"] == memory)
+                here = own & (place["host_address"] == word)
+                kept = self._kept(m, lane, name, word, place["host_data"], age, wrote, own, here)
+                always(m, ~(here & ready) | (array.host_read_data.as_signed() == kept))
+                happened.append(here & ready & (kept == 5))
+        self.reach(m, Cat(happened).any())
+
+    def _kept(
+        self, m: Module, lane: Opened, name: str, word: Signal, data: Signal, age: Signal, wrote: Signal, own: Any, here: Any
+    ) -> Signal:
+        """The number of a memory's word; assert where it is until the host sees it, which induction needs."""
+        block = lane.names["self"]
+        value, found = getattr(block, name), getattr(block, f"host_{name}")
+        kept = Signal.like(value, name=f"kept_{name}")
+        with m.If(self.write & here):
+            m.d.sync += kept.eq(data)
+        store, _ = lane.module._named_submodules[f"{name}s"]
+        look = store.read_port(domain="comb")
+        m.d.comb += look.addr.eq(word)
+        always(m, (age == 0) | (block.host_word == data), ~block.gradient_clear)
+        always(m, getattr(block, f"{name}_en") == (own & (wrote == 0)), (age < 2) | (value.as_unsigned() == data[: len(value)]))
+        always(m, (look.data == kept) | (here & (wrote == 0)), ~(here & (age >= 1) & (wrote >= 2)) | (found == kept))
+        return kept
 
 
 def thin(spec: DesignSpec, sizes: tuple[int, ...], lanes: int, optimizer: Optimizer | None = None) -> DesignSpec:
@@ -339,8 +363,8 @@ PROPERTIES = (
     Property(
         "the host at the lanes' memories",
         "array.LaneArray",
-        partial(Host, weights((2, 3), 2)),
-        Bounded(12),
+        partial(Host, thin(DESIGNS["accumulating"], (2, 3), 2, Momentum(2))),
+        Induction(4),
         12,
         (
             control(
@@ -351,12 +375,20 @@ PROPERTIES = (
                 12,
             ),
             control(
+                "written in every memory",
+                _MEMORIES,
+                "self.host_write & chosen & (self.host_lane == number)",
+                "self.host_write & (self.host_lane == number)",
+                12,
+            ),
+            control(
                 "read at the slot's address",
                 _MEMORIES,
                 "Mux(self.host_mode, self.host_address, address)",
                 "Mux(self.host_mode & self.host_write, self.host_address, address)",
                 12,
             ),
+            control("an update in the host's word", "lane:BaseLane._hold", "with m.If(self.host_mode):", "with m.If(0):", 12),
         ),
     ),
 )
