@@ -2,8 +2,8 @@
 """Sign vectors over the steps of a run: both passes of a step, all steps of a held vector, and the correlation have the same signs.
 
 The sign of a slot's lane is a bit of one sequence, that of a register that shifts by one bit: those of a vector follow those of the
-vector before, in the order of the layout's slots, and are inverted in odd vectors. So the start of a vector and the place of a slot tell its
-signs, in whichever pass and however often they are drawn.
+vector before, in the order of the layout's slots, and are inverted in odd vectors. So the start of a vector and the place of a slot tell
+its signs, in whichever pass and however often they are drawn.
 """
 
 from __future__ import annotations
@@ -255,31 +255,34 @@ _PARITY = control(
     "perturbation:_SignSource.track_steps",
     "tracked.replay.eq(p)",
     "tracked.replay.eq(following(p))",
-    36,
+    16,
 )
 _EVERY = control(
-    "drawn again although nothing is correlated", "perturbation:_SignSource.follow_slots", "self.replay_slot.correlate", "1", 36
+    "drawn again although nothing is correlated", "perturbation:_SignSource.follow_slots", "self.replay_slot.correlate", "1", 10
 )
 _BOTH = control(
     "no signs in a visit for both passes",
     "perturbation:_SignSource._perturbs",
     "slot.perturb | serves_both(self.spec, slot)",
     "slot.perturb",
-    36,
+    10,
 )
-_BRANCH = control("the second pass goes on behind the first", _STATES, "with m.If(slot.branch & slot.second):", "with m.If(0):", 36)
-_HELD = control("a held vector goes on", _STATES, "with m.If(begin & ~fresh):", "with m.If(0):", 36)
-_KEPT = control("a held vector is held anew in each step", _STATES, "with m.Elif(begin):", "with m.If(begin):", 48)
+_BRANCH = control("the second pass goes on behind the first", _STATES, "with m.If(slot.branch & slot.second):", "with m.If(0):", 18)
+
+_HELD = control("a held vector goes on", _STATES, "with m.If(begin & ~fresh):", "with m.If(0):", 24)
+
+_KEPT = control("a held vector is held anew in each step", _STATES, "with m.Elif(begin):", "with m.If(begin):", 40)
+
 _REPLAYED = control(
-    "a held vector is not correlated from its start", _STATES, "with m.If(replayed.begin & replayed.correlate):", "with m.If(0):", 36
+    "a held vector is not correlated from its start", _STATES, "with m.If(replayed.begin & replayed.correlate):", "with m.If(0):", 28
 )
 
 PROPERTIES = tuple(
     Property(f"vectors, {name}", "perturbation.RandomSigns", partial(Vectors, spec), Induction(3), reach, faults)
     for name, spec, reach, faults in (
-        ("one-sided", small("weight"), 36, (_PARITY, _EVERY, _BOTH)),
-        ("two-sided", small("weight_two_sided"), 44, (_PARITY, _BRANCH)),
-        ("one-sided and held", held(small("weight")), 36, (_HELD, _REPLAYED, _BOTH)),
-        ("two-sided and held", small("weight_held"), 44, (_HELD, _KEPT, _BRANCH, _REPLAYED)),
+        ("one-sided", small("weight"), 24, (_PARITY, _EVERY, _BOTH)),
+        ("two-sided", small("weight_two_sided"), 28, (_PARITY, _BRANCH)),
+        ("one-sided and held", held(small("weight")), 24, (_HELD, _REPLAYED, _BOTH)),
+        ("two-sided and held", small("weight_held"), 28, (_HELD, _KEPT, _BRANCH, _REPLAYED)),
     )
 )
