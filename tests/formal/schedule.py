@@ -256,6 +256,7 @@ class Presentations(Bench):
         # What is due.
         prepared, taking = names["prepared"] & ~controller.minus, names["taking"]
         always(m, ~controller.advance | (controller.fresh == counts["perturbation"].is_last))
+        always(m, controller.advance == (controller.replay & (controller.minus if two_sided else 1)))
         ends = counts["sample"].is_last | counts["update"].is_last
         new = names["inferring"] | names["needs_all"] | counts["sample"].first
         always(m, ~taking | (names["sample_due"] == new), ~taking | (names["begins_one"] == (new | counts["update"].first)))
@@ -290,7 +291,7 @@ PROPERTIES = (
     *(
         Property(
             f"steps of presentations, {name}",
-            "presentation.controller.PresentationController, controller.Period, Countdown",
+            "presentation.controller, controller.Period",
             partial(Presentations, DESIGNS[name]),
             Induction(9),
             40,
@@ -323,14 +324,14 @@ PROPERTIES = (
                         _PRESENTATIONS,
                         'self.fresh.eq(periods["perturbation"].ends)',
                         "self.fresh.eq(1)",
-                        40,
+                        26,
                     ),
                     control(
                         "a step ends with its first probe",
                         _PRESENTATIONS,
                         "self.advance.eq(prepared & closes_step)",
                         "self.advance.eq(prepared & opens_step)",
-                        40,
+                        26,
                     ),
                 ),
             ),

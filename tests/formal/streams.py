@@ -424,6 +424,9 @@ PROPERTIES = (
                 "ended | self.ends",
                 8,
             ),
+            control(
+                "the first stream ends the pass", "learner.streams:PassEnd.elaborate", "(ended | self.ends).all()", "self.ends.any()", 8
+            ),
         ),
     ),
 )
