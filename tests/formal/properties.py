@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.formal import buses, memories, probes, schedule, signs, streams, uart
+from tests.formal import buses, memories, probes, schedule, signs, streams, uart, vectors
 
 __all__ = ["PROPERTIES"]
 
 PROPERTIES = (
     *signs.PROPERTIES,
+    *vectors.PROPERTIES,
     *streams.PROPERTIES,
     *uart.PROPERTIES,
     *schedule.PROPERTIES,

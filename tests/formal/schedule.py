@@ -6,13 +6,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Assume, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Assume, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.controller import Countdown, Period, StepController
-from tests.formal.harness import Bench, Induction, Property, always, control, opened
+from rtl_gen.presentation.controller import PresentationController
+from tests.formal.harness import Bench, Induction, Opened, Property, always, control, opened
 from tests.support.faults import DESIGNS
 
 __all__ = ["PROPERTIES"]
@@ -32,41 +34,57 @@ class Lasting(Bench):
 
     def state(self, m: Module) -> None:
         period = self.period
-        with_parts = _opened_counters(m, period, "period")
+        inner = opened(period)
+        m.submodules.period = inner.module
         m.d.comb += [getattr(period, name).eq(getattr(self, name)) for name in ("length", "advance", "restart")]
-        left, loads, first, since = Signal(24, init=1), Signal(init=1), Signal(init=1), Signal(range(6))
-        with m.If(self.advance | self.restart):
-            m.d.sync += since.eq(1)
-        with m.Elif(since != 5):
-            m.d.sync += since.eq(since + 1)
-        m.d.comb += [Assume(~self.advance | (since >= 4)), Assume(~(self.advance & self.restart)), Assume(self.length <= self.longest)]
-        m.d.sync += loads.eq(self.restart | (self.advance & (left == 1)))
-        with m.If(loads):
-            m.d.sync += left.eq(Mux(self.length == 0, 1, self.length))
-        with m.Elif(self.advance):
-            m.d.sync += left.eq(left - 1)
-        with m.If(self.advance | self.restart):
-            m.d.sync += first.eq(self.restart | (left == 1))
-        always(m, loads | ((left != 0) & (left <= self.longest)), (since < 3) | ((period.ends == (left == 1)) & (period.begins == first)))
-        count, some = with_parts
-        always(m, (since < 4) | (count == left) | ((left == 1) & (count == 0)), *((since < 5) | each for each in some))
-        always(m, *((since < 3) | each for each in some[:1]))
+        kept = Counted(m, inner)
+        m.d.comb += [Assume(~self.advance | (kept.since >= 4)), Assume(~(self.advance & self.restart)), Assume(self.length <= self.longest)]
         passed = Signal(3)
-        m.d.sync += passed.eq(passed + (self.advance & (left == 1) & ~first))
+        m.d.sync += passed.eq(passed + (self.advance & kept.is_last & ~kept.first))
         self.reach(m, passed == 2)
 
 
-def _opened_counters(m: Module, period: Period, name: str) -> tuple[Value, list[Value]]:
-    """Add a period; its count of steps, and whether the flags of the count's parts are right."""
-    if period.longest <= Period._SMALL:
-        inner = opened(period)
-        m.submodules[name] = inner.module
+class Counted:
+    """A period of an opened block beside a count of its steps, with what induction needs, where its documentation is kept to.
+
+    Attributes
+    ----------
+    first, is_last : Value
+        The current step is the first, or the last, of its period.
+    since : Signal
+        Cycles since the last ``advance`` or ``restart``; 5 stands for more, too.
+    """
+
+    def __init__(self, m: Module, inner: Opened, name: str = ""):
+        period = inner.names["self"]
+        self.first, self.since = Signal(init=1, name=f"{name}first"), Signal(range(6), name=f"{name}since")
+        if not period.adjustable:
+            self.first = self.is_last = Const(1, 1)
+            return
+        count, some = _counters(inner)
+        left, loads = Signal(24, init=1, name=f"{name}left"), Signal(init=1, name=f"{name}loads")
+        self.is_last = left == 1
+        moves, since = period.advance | period.restart, self.since
+        m.d.sync += since.eq(Mux(moves, 1, Mux(since == 5, 5, since + 1)))
+        m.d.sync += loads.eq(period.restart | (period.advance & self.is_last))
+        with m.If(loads):
+            m.d.sync += left.eq(Mux(period.length == 0, 1, period.length))
+        with m.Elif(period.advance):
+            m.d.sync += left.eq(left - 1)
+        with m.If(moves):
+            m.d.sync += self.first.eq(period.restart | self.is_last)
+        always(m, loads | ((left != 0) & (left <= period.longest)), since <= 5)
+        always(m, (since < 3) | ((period.ends == self.is_last) & (period.begins == self.first)))
+        always(m, (since < 4) | (count == left) | (self.is_last & (count == 0)), *((since < 5) | each for each in some))
+        always(m, *((since < 3) | each for each in some[:1]))
+
+
+def _counters(inner: Opened) -> tuple[Value, list[Value]]:
+    """The count of an opened period's steps, and whether the flags of the count's parts are right."""
+    if inner.names["self"].longest <= Period._SMALL:
         count, some = inner.names["count"], inner.names["some"]
         return count, [some == count[1:].any()]
-    inner = opened(period)
-    counter = inner.within("high")
-    m.submodules[name] = inner.module
-    parts = _parts(counter)
+    parts = _parts(inner.within("high"))
     return Cat(inner.names["low"], *(count for count, _ in parts)), [some == count.any() for count, some in parts]
 
 
@@ -111,6 +129,9 @@ class Counting(Bench):
         whole = (since >= 4) & (since_set == 3)
         always(m, ~whole | (Cat(count for count, _ in parts) == left), *(~whole | (some == count.any()) for count, some in parts))
         self.reach(m, settled & (since == 6) & (left == 0xFFFF_FFFE))
+
+
+PERIODS = ("perturbation", "sample", "update")
 
 
 class Steps(Bench):
@@ -166,6 +187,92 @@ class Steps(Bench):
         self.reach(m, (ended == 2) & controller.advance)
 
 
+class Presentations(Bench):
+    """The controller of presentations among free commands and answers: its steps keep what its periods and its countdown ask for, so that
+    all lengths and counts are kept, and it takes samples, vectors and updates where the periods say so.
+
+    The host restarts, writes a parameter, sets the count and begins a run only between runs, and the latter four cycles after the count or
+    a restart, or later.
+    """
+
+    FREE = ("train", "infer", "stop", "restart", "loaded", "available", "started", "kept", "replay_done", "signs_ready", "count_en")
+    COSTS = ("cost_stb", "settled_stb", "change_stb", "errors_busy", "errors_ready", "learned_stb")
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.controller = PresentationController(spec, replay_wait=0)
+        lengths = {f"{name}_period": In(24) for name in PERIODS}
+        super().__init__({name: In(1) for name in (*self.FREE, *self.COSTS)} | {"count": In(32)} | lengths)
+
+    def state(self, m: Module) -> None:
+        controller = self.controller
+        inner = opened(controller)
+        counter = inner.within("left").within("counter")
+        periods = {name: inner.within(name) for name in PERIODS}
+        m.submodules.controller = inner.module
+        given = (*self.FREE, *self.COSTS, "count", *(f"{name}_period" for name in PERIODS))
+        m.d.comb += [getattr(controller, name).eq(getattr(self, name)) for name in given]
+        m.d.comb += [Assume(getattr(self, f"{name}_period") <= periods[name].names["self"].longest) for name in PERIODS]
+        names = inner.names
+        run, left = names["run"], names["left"]
+        states = Cat(run.idle, *(getattr(run, name) for name in run.STATES))
+        since_set, since_down, since_restart, begun = Signal(range(5), init=4), Signal(range(6), init=5), Signal(range(5)), Signal()
+        commands = self.train | self.infer
+        m.d.sync += [
+            since_set.eq(Mux(self.count_en, 1, Mux(since_set == 4, 4, since_set + 1))),
+            since_restart.eq(Mux(self.restart, 1, Mux(since_restart == 4, 4, since_restart + 1))),
+            since_down.eq(Mux(left.down, 1, Mux(since_down == 5, 5, since_down + 1))),
+            begun.eq(commands),
+        ]
+        between = ~controller.busy & ~begun
+        m.d.comb += [Assume(~each | between) for each in (commands, self.restart, self.count_en, self.loaded)]
+        m.d.comb += [Assume(~commands | ((since_set == 4) & (since_restart == 4) & ~self.count_en & ~self.restart))]
+        steps, loads = Signal(32), Signal()
+        m.d.sync += loads.eq(self.count_en)
+        with m.If(loads):
+            m.d.sync += steps.eq(self.count)
+        with m.Elif(left.down):
+            m.d.sync += steps.eq(steps - 1)
+        restart = names["commands"]["restart"]
+        always(m, ~left.down | ((steps != 0) & (since_down >= 4) & (since_set == 4)), ~(left.down & self.count_en))
+        whole, parts = (since_down >= 4) & (since_set == 4), _parts(counter)
+        always(m, ~whole | (Cat(count for count, _ in parts) == steps), *(~whole | (some == count.any()) for count, some in parts))
+        counts = {name: Counted(m, each, f"{name}_") for name, each in periods.items()}
+        self._follow(m, names, counts, steps, since_down, restart)
+        always(m, states.any(), (states & (states - 1)) == 0, run.idle | (since_set == 4), run.idle | (since_restart == 4))
+        ended = Signal(2)
+        m.d.sync += ended.eq(ended + controller.advance)
+        self.reach(m, (ended == 2) & controller.advance)
+
+    def _follow(
+        self, m: Module, names: dict[str, Any], counts: dict[str, Counted], steps: Signal, since_down: Signal, restart: Any
+    ) -> None:
+        """Assert that the steps keep what the periods ask for, and what is due in each; and what induction needs."""
+        controller, run, two_sided = self.controller, names["run"], self.spec.two_sided
+        since_step = Signal(range(6))
+        m.d.sync += since_step.eq(Mux(controller.advance | restart, 1, Mux(since_step == 5, 5, since_step + 1)))
+        always(m, ~controller.advance | (since_step >= 4), ~(controller.advance & restart))
+        always(m, *(each.since == since_step for name, each in counts.items() if f"{name}_period" in adjustable_periods(self.spec)))
+        # What is due.
+        prepared, taking = names["prepared"] & ~controller.minus, names["taking"]
+        always(m, ~controller.advance | (controller.fresh == counts["perturbation"].is_last))
+        always(m, controller.advance == (controller.replay & (controller.minus if two_sided else 1)))
+        ends = counts["sample"].is_last | counts["update"].is_last
+        new = names["inferring"] | names["needs_all"] | counts["sample"].first
+        always(m, ~taking | (names["sample_due"] == new), ~taking | (names["begins_one"] == (new | counts["update"].first)))
+        due = Signal(2)
+        m.d.sync += due.eq(Cat(ends, counts["update"].is_last))
+        always(
+            m,
+            ~(controller.replay & ~controller.minus) | (names["ending"] == due[0]),
+            ~(controller.replay & ~controller.minus) | (controller.update == due[1]),
+        )
+        # A step is left, from the moment when it is decided.
+        always(m, ~(run.begin | run.measure) | (steps != 0), ~(run.prepare & ~controller.minus) | (steps != 0))
+        always(m, ~run.await_sample | (since_down >= 3) | names["ends"], ~(run.begin | run.measure | run.prepare) | (since_down >= 3))
+        always(m, ~prepared | (since_step >= 3), ~controller.minus | int(two_sided), since_down <= 5)
+
+
 _ONE, _PARTS, _DOWN = "controller:Period._count_in_one", "controller:Period._count_in_parts", "controller:DownCounter.elaborate"
 _LOADS = control(
     "a period goes on after a restart",
@@ -178,7 +285,58 @@ _BEGINS = control("no first step after a restart", "controller:Period.elaborate"
 
 _NEXT, _SETTLE = "controller:StepController._next_state", "controller:StepController._settle"
 
+_PRESENTATIONS = "presentation.controller:PresentationController.elaborate"
+
 PROPERTIES = (
+    *(
+        Property(
+            f"steps of presentations, {name}",
+            "presentation.controller, controller.Period",
+            partial(Presentations, DESIGNS[name]),
+            Induction(9),
+            40,
+            (
+                control("a step although none is left", _PRESENTATIONS, "(ending | stopping | left.none)", "(ending | stopping)", 30),
+                control(
+                    "an inference counts for as long as it lasts",
+                    _PRESENTATIONS,
+                    "reset_less=False) | (measured & inferring)",
+                    "reset_less=False) | (run.measure & inferring)",
+                    30,
+                ),
+                control(
+                    "an update at the end of each sample",
+                    _PRESENTATIONS,
+                    'periods["update"].ends, update)',
+                    'periods["sample"].ends, update)',
+                    30,
+                ),
+                *faults,
+            ),
+        )
+        for name, faults in (
+            ("probes", ()),
+            (
+                "two_sided_probes",
+                (
+                    control(
+                        "a new vector in each step",
+                        _PRESENTATIONS,
+                        'self.fresh.eq(periods["perturbation"].ends)',
+                        "self.fresh.eq(1)",
+                        26,
+                    ),
+                    control(
+                        "a step ends with its first probe",
+                        _PRESENTATIONS,
+                        "self.advance.eq(prepared & closes_step)",
+                        "self.advance.eq(prepared & opens_step)",
+                        26,
+                    ),
+                ),
+            ),
+        )
+    ),
     Property(
         "steps of a run",
         "controller.StepController",

@@ -312,7 +312,10 @@ PROPERTIES = (
         partial(Noise, ROUNDED),
         Induction(3),
         24,
-        (control("the last slot draws for all lanes", "learner.streams:ManyNoise.following_state", "few != lanes", "few < 0", 24),),
+        (
+            control("the last slot draws for all lanes", "learner.streams:ManyNoise.following_state", "few != lanes", "few < 0", 24),
+            control("drawn without an update", "perturbation:RoundingNoise.elaborate", " & self.update", "", 24),
+        ),
     ),
     *(
         Property(
