@@ -33,6 +33,7 @@ def test_a_few_inputs_end_well(name: str) -> None:
 def test_inputs_end_well(name: str) -> None:
     found = fuzz(TARGETS[name], 12 * SHARES[name])
     assert found.counts["refused"], "nothing is damaged"
+    assert found.counts["accepted"] or name == "line", "nothing is sound: what reads it has not been reached"
 
 
 def raises(given: int, folder: Path) -> None:
@@ -122,9 +123,9 @@ def huge_weight() -> bytes:
     [
         ("onnx", huge_weight(), "its activations reach"),
         ("npz", (unnamed(archive(x=np.zeros((400, 2)), y=np.zeros(400))), 1), "it cannot be read as npz"),
-        ("parameters", unnamed(archive(**{"layer1.weight": np.zeros(400)})), "it cannot be read as npz"),
+        ("parameters", (unnamed(archive(**{"layer1.weight": np.zeros(400)})), "xor"), "it cannot be read as npz"),
         ("checkpoint", unnamed(archive(step=np.zeros(400))), "it is not a checkpoint"),
-        ("parameters", encrypted(archive(**{"layer1.weight": np.zeros(4)})), "encrypted"),
+        ("parameters", (encrypted(archive(**{"layer1.weight": np.zeros(4)})), "xor"), "encrypted"),
         ("checkpoint", encrypted(archive(step=1)), "encrypted"),
         ("checkpoint", archive(step=np.inf, origin="a", digest="b", seconds=0.0), "it is not a checkpoint .cannot convert"),
     ],
