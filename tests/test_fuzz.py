@@ -106,6 +106,13 @@ def unnamed(content: bytes) -> bytes:
     return content[:26] + (2_000).to_bytes(2, "little") + content[28:]
 
 
+def single() -> bytes:
+    """A single array, with the end of an archive behind it."""
+    content = io.BytesIO()
+    np.save(content, np.zeros(4))
+    return content.getvalue() + archive(quantities=np.zeros(4))
+
+
 def huge_weight() -> bytes:
     """A network with a weight of 10¹⁸, behind its hidden layer."""
     import onnx
@@ -123,6 +130,9 @@ def huge_weight() -> bytes:
     [
         ("onnx", huge_weight(), "its activations reach"),
         ("npz", (unnamed(archive(x=np.zeros((400, 2)), y=np.zeros(400))), 1), "it cannot be read as npz"),
+        ("npz", (single(), 1), "a single array, not an archive"),
+        ("parameters", (single(), "chip"), "a single array, not an archive"),
+        ("checkpoint", single(), "a single array, not an archive"),
         ("parameters", (unnamed(archive(**{"layer1.weight": np.zeros(400)})), "xor"), "it cannot be read as npz"),
         ("checkpoint", unnamed(archive(step=np.zeros(400))), "it is not a checkpoint"),
         ("parameters", (encrypted(archive(**{"layer1.weight": np.zeros(4)})), "xor"), "encrypted"),
