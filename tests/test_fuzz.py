@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,25 @@ def single() -> bytes:
     return content.getvalue() + archive(quantities=np.zeros(4))
 
 
+def headless() -> bytes:
+    """An archive of an array whose header numpy takes for one of Python 2, and then cannot divide into tokens."""
+    header = b"{'desc\0\n{'descr': '<f8', 'fortran_order': False, 'shape': (4,), }"
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as written:
+        for name in ("quantities.npy", "x.npy", "step.npy"):
+            written.writestr(name, b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(32))
+    return content.getvalue()
+
+
+def compressed() -> bytes:
+    """An archive whose entry is compressed by LZMA, and damaged."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as written:
+        written.writestr("x.npy", bytes(range(256)) * 9)
+    data = content.getvalue()
+    return data[:60] + bytes(40) + data[100:]
+
+
 def huge_weight() -> bytes:
     """A network with a weight of 10¹⁸, behind its hidden layer."""
     import onnx
@@ -130,6 +150,10 @@ def huge_weight() -> bytes:
     [
         ("onnx", huge_weight(), "its activations reach"),
         ("npz", (unnamed(archive(x=np.zeros((400, 2)), y=np.zeros(400))), 1), "it cannot be read as npz"),
+        ("npz", (headless(), 1), "EOF in multi-line statement"),
+        ("parameters", (headless(), "chip"), "EOF in multi-line statement"),
+        ("checkpoint", headless(), "EOF in multi-line statement"),
+        ("npz", (compressed(), 1), "it cannot be read as npz .Corrupt input data"),
         ("npz", (single(), 1), "a single array, not an archive"),
         ("parameters", (single(), "chip"), "a single array, not an archive"),
         ("checkpoint", single(), "a single array, not an archive"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,14 +19,19 @@ __all__ = ["UNREADABLE", "opened_archive"]
 UNREADABLE = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,
+    SyntaxError,
     EOFError,
     RuntimeError,
     MemoryError,
+    struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 """Errors that numpy and zipfile raise for a file that is damaged, or that is no npz file."""
 

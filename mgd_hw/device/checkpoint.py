@@ -117,7 +117,7 @@ class Checkpoint:
         except FileNotFoundError:
             remedy = "Leave --resume out, or name the directory with -o."
             raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None
-        except (*UNREADABLE, OverflowError) as error:
+        except UNREADABLE as error:
             raise Refusal(f"it is not a checkpoint ({said(error)})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin
