@@ -40,9 +40,9 @@ class FirstStep:
     Attributes
     ----------
     design : str
-        The network's layers.
+        Sizes of the network's layers, such as 784-256-10.
     lanes : int
-        Number of lanes.
+        Number of lanes in the core's array, at most 256.
     processor, wall : dict of str to float
         Seconds of processor time, of all processes together, and of the wall clock, for each part: "generate", "simulator" (Yosys and
         the C++ compiler) and "load".

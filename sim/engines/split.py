@@ -27,7 +27,7 @@ _SPLIT_LINES = 4_000
 
 _EQUAL_LINES = 16_000
 """Number of lines from which equal statements call one function, as for some 128 lanes: that compiles in a third of the time, and runs
-slower by a third."""
+slower by a third or more."""
 
 _GROUP = 16
 """Number of calls in a chain of ``concat`` that are evaluated together; a chain of twice as many is divided into such groups."""
