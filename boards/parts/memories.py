@@ -85,7 +85,7 @@ class CoreMemory:
         for depth, width, cost in costs.tiles:
             rows = -(-self.depth // depth)
             columns = self.width / width if costs.scaled else -(-self.width // width)
-            joined = 0.4 * ((1 << (rows - 1).bit_length()) - 1) * self.width
+            joined = 0.39 * ((1 << (rows - 1).bit_length()) - 1) * self.width
             elsewhere.append(self.reads * (rows * columns * cost + joined))
         return needed if needed * costs.block < min(elsewhere) else 0
 

@@ -235,6 +235,10 @@ FEWEST = 6
 The eight flip-flops of a tile share one enable and one reset, so a small group with its own pair occupies a tile of its own, far from
 the logic that it belongs to."""
 
+SMALL_BLOCKS = "setattr -unset ram_style */a:ram_style=huge; "
+"""Command of Yosys for a part without large memories: it chooses for a memory with one port (:data:`rtl_gen.slot.SINGLE_PORT`) as for any
+other. Yosys ends with an error where a memory is to be large and the part has none."""
+
 TARGETS: Mapping[str, Part] = MappingProxyType(
     {
         part.name: part
@@ -259,7 +263,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "ecp5",
                 Resources(lut=83640, ff=83640, logic=83640, dsp=156, bram=208, lutram=62730),
                 _SHAPES_18K,
-                "synth_ecp5",
+                f"{SMALL_BLOCKS}synth_ecp5",
                 _ECP5,
                 "Lattice FPGA-DS-02012, ECP5 and ECP5-5G Family Data Sheet, as nextpnr-ecp5 counts it",
             ),
@@ -269,7 +273,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "gowin",
                 Resources(lut=8640, ff=6480, logic=8640, dsp=20, bram=26, lutram=1080, carry=6480),
                 _SHAPES_18K,
-                "synth_gowin -family gw1n -noiopads",
+                f"{SMALL_BLOCKS}synth_gowin -family gw1n -noiopads",
                 _GOWIN,
                 "Gowin DS117, GW1NR series of FPGA Products Data Sheet, as nextpnr-himbaechel counts a GW1N-9C",
             ),
@@ -279,7 +283,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "gowin",
                 Resources(lut=20736, ff=15552, logic=20736, dsp=48, bram=46, lutram=2592, carry=15552),
                 _SHAPES_18K,
-                "synth_gowin -family gw2a -noiopads",
+                f"{SMALL_BLOCKS}synth_gowin -family gw2a -noiopads",
                 _GOWIN,
                 "Gowin DS226, GW2AR series of FPGA Products Data Sheet, as nextpnr-himbaechel counts a GW2A-18C",
             ),
@@ -289,7 +293,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "xc7",
                 Resources(lut=20800, ff=41600, logic=20800, dsp=90, bram=100, lutram=9600),
                 _SHAPES_18K,
-                "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
+                f"{SMALL_BLOCKS}synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
                 _XC7,
                 "AMD DS180, 7 Series FPGAs Data Sheet: Overview, and Vivado's report_utilization",
             ),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.archives import UNREADABLE, opened_archive
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import LARGEST_DATA
 from python_ref.spec.error import Refusal, said
@@ -101,23 +101,13 @@ def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_DATA:
                 raise refuse(f"it unpacks to more than {LARGEST_DATA:,} bytes")
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened_archive(path) as arrays:
             names = set(arrays.files)
             wanted = {name for pair in (*TRAINING, *WHOLE) for name in pair} | {"n_train"}
             wanted |= {_test_name(name) for pair in TRAINING for name in pair}
             empty = np.empty(0)
             return {name: arrays[name] if name in wanted else empty for name in sorted(names)}
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        EOFError,
-        KeyError,
-        zlib.error,
-        NotImplementedError,
-        MemoryError,
-        RuntimeError,
-    ) as error:
+    except UNREADABLE as error:
         message = said(error)
         pickled = "Object arrays" in message
         remedy = "Save arrays of one type: labels with y.astype(str), say. Nothing is unpickled." if pickled else _FORM

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.archives import UNREADABLE, opened_archive
 from mgd_hw.common.files import write_file
 from python_ref.fixed.machine import sample_number
 from python_ref.spec.error import Refusal, said
@@ -22,13 +21,6 @@ __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint file in the results directory."""
-
-
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError,
-    OverflowError,
-)  # fmt: skip
-"""What reading a file that is not a checkpoint may raise."""
 
 
 class RunDigest:
@@ -110,9 +102,7 @@ class Checkpoint:
             If there is no such file, if it is not a checkpoint, or if it belongs to another run.
         """
         try:
-            with zipfile.ZipFile(path):
-                pass
-            with np.load(path, allow_pickle=False) as arrays:
+            with opened_archive(path) as arrays:
                 found = cls(
                     int(arrays["step"]),
                     str(arrays["origin"]),
@@ -127,7 +117,7 @@ class Checkpoint:
         except FileNotFoundError:
             remedy = "Leave --resume out, or name the directory with -o."
             raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise Refusal(f"it is not a checkpoint ({said(error)})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin

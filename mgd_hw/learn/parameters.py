@@ -6,12 +6,11 @@ Those of a learner have one array, quantities (N).
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.archives import UNREADABLE, opened_archive
 from mgd_hw.common.files import write_file
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
@@ -76,12 +75,10 @@ def read_parameters(spec: LearningSpec, path: Path, option: str = "--start") -> 
     else:
         raise unknown("Design", spec, "mgd_hw.learn.parameters")
     try:
-        with zipfile.ZipFile(path):
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened_archive(path) as arrays:
             found = {name: arrays[name] for name in wanted if name in arrays.files}
             extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, MemoryError) as error:
+    except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else said(error)
         raise wrong(f"it cannot be read as npz ({reason})") from None
     for name, shape in wanted.items():

@@ -42,14 +42,14 @@ def build_seconds(size: int) -> float:
     """Estimate the build time of a large core, in seconds.
 
     Measured on cores of 64 and 256 lanes (2.4, 7.1 and 13 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
-    compiler 12 s, divided among as many processes as there are files; 3 s where equal statements are compiled once.
+    compiler 12 s, divided among as many processes as there are files; 2 s where equal statements are compiled once.
 
     Parameters
     ----------
     size : int
         Size of the core's Verilog file, in bytes.
     """
-    compiler = 12 if size < _HUGE else 3
+    compiler = 12 if size < _HUGE else 2
     return size / 1e6 * (2 + compiler / min(os.cpu_count() or 1, 1 + len(_PARTS)))
 
 

@@ -2,7 +2,8 @@
 
 CXXRTL writes the whole logic of a flattened module as one function, ``eval``, which has 50,000 lines for a core of 256 lanes, and the
 optimiser of a C++ compiler needs time that grows with the square of a function's length. This module cuts the function between
-statements and keeps their order. A local variable that two pieces share becomes a member of the model.
+statements and keeps their order. A local variable that two pieces share becomes a member of the model. ``commit``, which takes over the
+next state of every register, becomes a loop over the registers of each width (:mod:`sim.engines.registers`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from sim.engines.equal_statements import EqualStatements, member_types
+from sim.engines.registers import Registers
 
 __all__ = ["PIECE_LINES", "SplitModel", "split_model", "without_zero_words"]
 
@@ -25,7 +27,7 @@ _SPLIT_LINES = 4_000
 
 _EQUAL_LINES = 16_000
 """Number of lines from which equal statements call one function, as for some 128 lanes: that compiles in a third of the time, and runs
-slower by a third."""
+slower by a third or more."""
 
 _GROUP = 16
 """Number of calls in a chain of ``concat`` that are evaluated together; a chain of twice as many is divided into such groups."""
@@ -158,18 +160,20 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
 
 
 def _split_commit(model: str, header: str) -> tuple[str, list[str]]:
-    """A header whose function ``commit`` calls functions of :data:`PIECE_LINES` lines each, and these functions; or what was given."""
+    """A header whose function ``commit`` has loops for its registers and calls functions of :data:`PIECE_LINES` lines each for the rest,
+    and these functions; or what was given."""
     found = _COMMIT.search(header)
     if found is None:
         return header, []
-    lines = found["lines"].splitlines(keepends=True)
+    registers = Registers(header, found["lines"])
+    lines = registers.without(found["lines"]).splitlines(keepends=True)
     pieces = ["".join(lines[first : first + PIECE_LINES]) for first in range(0, len(lines), PIECE_LINES)]
     opening, closing = "\tobserver observer;\n\tbool changed = false;\n", "\treturn changed;\n}\n"
     functions = [f"bool {model}::commit_piece_{number}() {{\n{opening}{piece}{closing}" for number, piece in enumerate(pieces)]
     calls = "".join(f"\t\tchanged |= commit_piece_{number}();\n" for number in range(len(pieces)))
     declared = "".join(f"\tbool commit_piece_{number}();\n" for number in range(len(pieces)))
-    whole = f"{declared}\tbool commit() override {{\n\t\tbool changed = false;\n{calls}\t\treturn changed;\n\t}}\n"
-    return header[: found.start()] + whole + header[found.end() :], functions
+    whole = f"{declared}\tbool commit() override {{\n\t\tbool changed = false;\n{registers.calls()}{calls}\t\treturn changed;\n\t}}\n"
+    return registers.moved(model, header[: found.start()] + whole + header[found.end() :]), functions
 
 
 def _quickly_compiled(model: str, source: str) -> str:

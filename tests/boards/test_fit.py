@@ -125,6 +125,8 @@ def test_shipped_networks_with_state_fit_a_up5k_with_their_serial_link():
         (ECP5, 43, 32, 1),
         (ECP5, 216, 5, 1),
         (ECP5, 84, 17, 1),
+        (ECP5, 41, 92, 0),
+        (ECP5, 133, 29, 1),
         (GOWIN, 216, 5, 0),
         (GOWIN, 84, 17, 1),
         (ECP5, 2351, 11, 3),

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from boards.parts.target import FEWEST, TARGETS, Resources, target
+from rtl_gen.slot import SINGLE_PORT
 from rtl_gen.toolchain.yosys import run_yosys
 
 
@@ -129,3 +130,31 @@ def test_what_few_flip_flops_of_an_up5k_share_is_logic(count, control, tmp_path)
     run_yosys(["read_verilog m.v", *synthesis, "tee -o stat.json stat -json"], tmp_path, name="yosys")
     cells = json.loads((tmp_path / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     assert cells.get("SB_DFF", 0) == (count if count < FEWEST else 0), cells
+
+
+ONE_PORT = """\
+module top(input clk, input en, input we, input [8:0] a, input [15:0] d, output reg [15:0] q);
+  (* no_rw_check = 32'd1 *)
+{attribute}  reg [15:0] words [511:0];
+  always @(posedge clk) if (en) if (we) words[a] <= d; else q <= words[a];
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("ecp5-85k", "bram")]
+    + [
+        pytest.param(name, kind, marks=pytest.mark.slow)
+        for name, kind in (("ice40-up5k", "spram"), ("gowin-gw1nr9", "bram"), ("gowin-gw2ar18", "bram"), ("xc7", "bram"))
+    ],
+)
+def test_a_memory_with_one_port_is_large_where_the_part_has_large_ones(name, kind, tmp_path):
+    """Elsewhere it is what Yosys takes for any other memory of that size."""
+    part = TARGETS[name]
+    attribute = "".join(f'  (* {name} = "{value}" *)\n' for name, value in SINGLE_PORT.items())
+    (tmp_path / "m.v").write_text(ONE_PORT.format(attribute=attribute), encoding="utf-8")
+    run_yosys(["read_verilog m.v", f"{part.synthesis} -top top", "tee -o stat.json stat -json"], tmp_path, name="yosys")
+    cells = json.loads((tmp_path / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    assert [part.kind_of(cell) for cell in cells if part.kind_of(cell)[0] in ("bram", "spram", "lutram")] == [(kind, 1)], cells
+    assert bool(part.capacity.spram) == (kind == "spram")

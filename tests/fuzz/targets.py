@@ -29,6 +29,8 @@ NEW = "new"
 """Stands for a design file to start from, in the place of keys."""
 LARGE, WIDE = 1 << 10, 16
 """Number of parameters, and of lanes, above which an accepted design is not looked at any further."""
+STARTED = ("xor", "chip")
+"""A network and a learner that start from given parameters."""
 
 
 def take_design(text: bytes, folder: Path) -> None:
@@ -85,12 +87,12 @@ def take_idx(given: tuple[bytes, bytes], folder: Path) -> None:
             path.rename(folder / f"given-{path.name}")
 
 
-def take_parameters(content: bytes, folder: Path) -> None:
-    """Read parameters of a network, and quantities of a learner."""
+def take_parameters(given: tuple[bytes, str], folder: Path) -> None:
+    """Read parameters of a network, or quantities of a learner."""
+    content, design = given
     folder.mkdir()
     (folder / "given.npz").write_bytes(content)
-    for design in ("xor", "chip"):
-        read_parameters(load_any(design).spec, folder / "given.npz")
+    read_parameters(load_any(design).spec, folder / "given.npz")
 
 
 @cache
@@ -185,7 +187,7 @@ def onnx_models() -> tuple[bytes, ...]:
 def _parameters() -> tuple[bytes, ...]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("xor", "chip"):
+        for name in STARTED:
             spec = load_any(name).spec
             write_parameters(spec, np.zeros(spec.n_parameters), Path(folder) / "p.npz")
             found.append((Path(folder) / "p.npz").read_bytes())
@@ -216,6 +218,10 @@ def _csv() -> st.SearchStrategy[tuple[bytes, str]]:
     return st.tuples(inputs.csv_texts(), st.sampled_from(more))
 
 
+def _given_parameters() -> st.SearchStrategy[tuple[bytes, str]]:
+    return st.tuples(st.one_of(inputs.npz_files(), inputs.damaged(_parameters())), st.sampled_from(STARTED))
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -223,7 +229,7 @@ TARGETS = {
         Target("csv", _csv, take_csv, writes=True),
         Target("npz", lambda: st.tuples(inputs.npz_files(), st.integers(1, 3)), take_npz),
         Target("idx", inputs.idx_files, take_idx),
-        Target("parameters", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_parameters())), take_parameters),
+        Target("parameters", _given_parameters, take_parameters),
         Target("checkpoint", lambda: st.one_of(inputs.npz_files(), inputs.damaged(_checkpoints())), take_checkpoint),
         Target("onnx", lambda: inputs.damaged(onnx_models()), take_onnx, writes=True),
         Target("axi", jobs, take_axi),

@@ -201,7 +201,8 @@ def test_a_split_core_is_the_model_bit_for_bit(monkeypatch: pytest.MonkeyPatch, 
     assert any(").concat(" in part and ".val().concat(" in part for part in model.parts)
     written = "".join(model.parts)
     assert len(re.findall(r"^\tequal_\d+\(", written, re.M)) > 2 * written.count("::equal_") > 20
-    assert written.count("::commit_piece_") > 2 and "commit<>" not in model.header
+    assert "::commit_piece_0()" in written and "commit<>" not in model.header
+    assert "changed |= commit_registers<1>(static_cast<registers_1 *>(this), " in model.header and ".commit(observer)" not in model.header
     named = re.findall(r'items->add\(path, "([^"]*)"', model.source)
     assert {"registers words", "array lane0 parameters", "busy"} <= set(named), "ports and memories have names"
     assert "array lane0 a" not in named
