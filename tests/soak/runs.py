@@ -50,8 +50,6 @@ SAMPLES = 64
 """Samples of the data set of a long run."""
 LIVES = 3
 """Scenarios of a host that run on a design."""
-FOR_SMALL_CORES = ("writes while busy", "large counts")
-"""Scenarios that expect of a core that it has ended several steps after so many reads."""
 PATIENT = Options(timeout=6 * 3600.0, silence=3600.0)
 """Options of a soak, which gets what a machine leaves over: seconds that a tool may take, and that a simulator may be silent."""
 LEARNER_STEPS = 8_000
@@ -276,8 +274,7 @@ def _soak_network(spec: DesignSpec, rng: random.Random, simulator: Simulator, di
 
 def _live(spec: DesignSpec, rng: random.Random, directory: Path, result: Result) -> None:
     """Some scenarios of a host on the core that was built: loads, restarts, stops, resets, starvation, other periods."""
-    scenarios = [each for each in rehearsed(spec, rng.randrange(1 << 32)) if each.name not in FOR_SMALL_CORES]
-    for scenario in rng.sample(scenarios, LIVES):
+    for scenario in rng.sample(rehearsed(spec, rng.randrange(1 << 32)), LIVES):
         shown = run_life(directory / "build" / "model", scenario, directory / "life", seconds=PATIENT.silence)
         why = verdict(scenario, shown, None)
         values = len(shown.outcome.responses)
