@@ -50,7 +50,7 @@ SAMPLES = 64
 """Samples of the data set of a long run."""
 LIVES = 3
 """Scenarios of a host that run on a design."""
-PATIENT = Options(timeout=6 * 3600.0, silence=3600.0)
+PATIENT = Options(timeout=6 * 3600.0, silence=3600.0, compiled=True)
 """Options of a soak, which gets what a machine leaves over: seconds that a tool may take, and that a simulator may be silent."""
 LEARNER_STEPS = 8_000
 """Most steps of a learner, whose model is not compiled."""
