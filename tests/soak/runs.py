@@ -83,7 +83,7 @@ class Simulator:
 
 SIMULATORS = {
     "cxxrtl": Simulator("cxxrtl", Limits(32, 8), 100_000_000, 20_000_000),
-    "verilator": Simulator("verilator", Limits(32, 12), 20_000_000, 3_000_000),
+    "verilator": Simulator("verilator", Limits(32, 12), 40_000_000, 10_000_000),
     "netlist": Simulator("verilator", Limits(8, 3), 2_500_000, 2_000_000, netlist=True),
 }
 """Simulators by name."""
