@@ -1,4 +1,4 @@
-"""Simulate a core's Verilog as a native program made with Verilator, which CXXRTL's driver drives; cocotb takes ten times as long."""
+"""Simulate a core's Verilog as a native program made with Verilator, which CXXRTL's driver drives."""
 
 from __future__ import annotations
 
