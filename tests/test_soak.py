@@ -162,11 +162,20 @@ def test_a_share_of_a_soak(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_hardware_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=long_unless(name == "verilator")) for name in ("verilator", "netlist")])
+def test_a_share_of_a_soak_in_verilator(simulator: str, tmp_path: Path) -> None:
+    found = soak(Case(simulator, "recurrent, weight", 5, 0), tmp_path / "design", 50_000)
+    assert found.differences == 0, found.why
+    assert found.values > 40_000 and found.simulator == simulator
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=long_unless(name == "cxxrtl")) for name in SIMULATORS])
+def test_a_fault_of_the_hardware_is_seen(simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the generator of random signs, so that the design has to have one."""
     planted(next(fault for fault in FAULTS if fault.name == "another trinomial"), monkeypatch.setattr)
-    cases = (Case("cxxrtl", "weight", 5, number) for number in itertools.count())
-    case = next(each for each in cases if isinstance(draw(each.rng, each.kind, SIMULATORS["cxxrtl"].limits).code, LfsrCode))
+    cases = (Case(simulator, "weight", 5, number) for number in itertools.count())
+    case = next(each for each in cases if isinstance(draw(each.rng, each.kind, SIMULATORS[simulator].limits).code, LfsrCode))
     found = attempt(case, tmp_path / "design", 50_000)
     assert found.differences > 0 and re.match(r"step \d+, \w+\[", found.why), found.why
 
