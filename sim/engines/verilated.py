@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sim.engines.cocotb_sim import cocotb_environment, find_verilator
-from sim.engines.cxxrtl import _DRIVER
 from sim.error import BROKEN, SimulationError, VerilogError
 from sim.ports import Ports
 from sim.process import build_stamp, call
 
 __all__ = ["build_verilated", "port_lines"]
 
+_DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
 _INTERFACE = Path(__file__).with_name("verilated_capi.h")
 _ARGUMENTS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-initial", "0", "--x-assign", "0", "-CFLAGS", "-w -fno-strict-aliasing")
 _PORT = re.compile(r"^ *VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),0(?:,\d+)?\);", re.MULTILINE)
