@@ -43,6 +43,9 @@ class Options:
         Seconds without output after which a simulator is aborted.
     reset_cycles : int
         Cycles for which the Verilog is reset before the run.
+    compiled : bool
+        Whether Verilator's model becomes a program of its own, without cocotb and without waves. CXXRTL's always is one; those
+        of the others never are.
     """
 
     stalls: Stalls | None = None
@@ -53,6 +56,7 @@ class Options:
     timeout: float = 1800.0
     silence: float = 90.0
     reset_cycles: int = RESET_CYCLES
+    compiled: bool = False
 
 
 def check_verilog(verilog: Path, ports: Ports) -> None:
@@ -148,13 +152,36 @@ def simulate(
     directory.mkdir(parents=True, exist_ok=True)
     run |= {"silence": options.silence, "reset_cycles": options.reset_cycles}
     build: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
-    if simulator == "cxxrtl":
-        from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl
-
-        with naming(hardware, of=VerilogError):
-            return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
+    if simulator == "cxxrtl" or (simulator == "verilator" and options.compiled):
+        return _compiled(hardware, ports, program, feed, directory, simulator, build, run)
     from sim.engines.cocotb_sim import build_cocotb, path_without_spaces, run_cocotb
 
     with path_without_spaces(directory) as place, naming(hardware, of=VerilogError):
         build_cocotb(hardware, ports, place, simulator=simulator, **build)
         return run_cocotb(ports, program, feed, place, simulator=simulator, **run)
+
+
+def _compiled(
+    hardware: Path,
+    ports: Ports,
+    program: Program,
+    feed: Callable[[str, np.ndarray], None],
+    directory: Path,
+    simulator: str,
+    build: dict[str, Any],
+    run: dict[str, Any],
+) -> Outcome:
+    """Run a program on a core that becomes a native program."""
+    from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl
+
+    if simulator == "cxxrtl":
+        with naming(hardware, of=VerilogError):
+            return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
+    from sim.engines.cocotb_sim import path_without_spaces
+    from sim.engines.verilated import build_verilated
+
+    if build["waves"]:
+        raise ValueError("A compiled model of Verilator must be run without waves")
+    with path_without_spaces(directory) as place, naming(hardware, of=VerilogError):
+        model = build_verilated(hardware, ports, place, notify=build["notify"], timeout=build["timeout"])
+        return run_cxxrtl(model, ports, program, feed, **run)

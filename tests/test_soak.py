@@ -18,7 +18,7 @@ from python_ref.spec.perturbation import LfsrCode
 from sim.error import SimulationError
 from tests.soak import __main__ as soak_command
 from tests.soak import runs
-from tests.soak.__main__ import Log, case_of, main, table
+from tests.soak.__main__ import Log, case_of, main, table, with_table
 from tests.soak.designs import KINDS, Limits, draw
 from tests.soak.runs import SIMULATORS, Case, Result, attempt, soak
 from tests.support.faults import FAULTS, planted
@@ -109,16 +109,44 @@ def test_an_interrupt_leaves_what_was_done(attempts: list[int], tmp_path: Path, 
 
 
 def test_the_table_counts_by_kind_and_simulator() -> None:
-    found = [result(0), result(1), Result("bus", "icarus", 2, 4, values=30)]
+    found = [result(0), result(1), Result("weight", "cxxrtl", 3, 4, values=5), Result("bus", "icarus", 2, 4, values=30)]
     rows = [row.strip("| ").split(" | ") for row in table(found).splitlines()]
     assert [row[:6] for row in rows[2:]] == [
         ["node", "cxxrtl", "2", "6", "100", "2,000"],
+        ["weight", "cxxrtl", "1", "0", "0", "5"],
+        ["all", "cxxrtl", "3", "6", "100", "2,005"],
         ["bus", "icarus", "1", "0", "0", "30"],
-        ["all", "", "3", "6", "100", "2,030"],
+        ["all", "", "4", "6", "100", "2,035"],
     ]
 
 
-@pytest.mark.parametrize("given", [["--values", "0"], ["--jobs", "0"], ["--most", "nan"], ["--simulator", "icarus"]])
+def test_a_report_of_all_logs_goes_into_a_page(tmp_path: Path, capsys) -> None:
+    for simulator, seed, values in (("cxxrtl", 4, 1000), ("verilator", 5, 70)):
+        Log(tmp_path / f"{simulator}-{seed}.jsonl").add(Result("node", simulator, 0, seed, values=values))
+    page = tmp_path / "page.md"
+    given = ["--report", "--work", str(tmp_path), "--page", str(page)]
+    page.write_text("no table\n", encoding="utf-8")
+    assert main(given) == 2 and page.read_text(encoding="utf-8") == "no table\n"
+    around = "# Soak\n\n| other | table |\n|---|---|\n\n{}\n\nThe end\n"
+    page.write_text(around.format(table([result(0)])), encoding="utf-8")
+    capsys.readouterr()
+    assert main(given) == 0
+    rows = capsys.readouterr().out.strip()
+    assert "| node | cxxrtl | 1 | 0 | 0 | 1,000 |" in rows and "| node | verilator | 1 | 0 | 0 | 70 |" in rows
+    assert page.read_text(encoding="utf-8") == around.format(rows)
+    Log(tmp_path / "netlist-6.jsonl").add(Result("node", "netlist", 9, 6, differences=1, why="a value differs"))
+    assert main(given) == 1
+    assert "Repeat it with: python -m tests.soak --simulator netlist --seed 6 --only 9 --work DIR" in capsys.readouterr().out
+    assert main(["--report", "--work", str(tmp_path / "nothing")]) == 2 and not (tmp_path / "nothing").exists()
+    assert "has no log" in capsys.readouterr().err
+
+
+def test_the_page_of_results_has_a_table_that_a_report_replaces() -> None:
+    page = Path(__file__).parents[1].joinpath("docs", "results", "soak.md").read_text(encoding="utf-8")
+    assert table([result(0)]) in with_table(page, table([result(0)]))
+
+
+@pytest.mark.parametrize("given", [["--values", "0"], ["--jobs", "0"], ["--most", "nan"], ["--simulator", "icarus"], ["--page", "page.md"]])
 def test_what_cannot_be_is_refused(given: list[str], tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*given, "--work", str(tmp_path / "new")])
@@ -134,11 +162,20 @@ def test_a_share_of_a_soak(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_hardware_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=long_unless(name == "verilator")) for name in ("verilator", "netlist")])
+def test_a_share_of_a_soak_in_verilator(simulator: str, tmp_path: Path) -> None:
+    found = soak(Case(simulator, "recurrent, weight", 5, 0), tmp_path / "design", 50_000)
+    assert found.differences == 0, found.why
+    assert found.values > 40_000 and found.simulator == simulator
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=long_unless(name == "cxxrtl")) for name in SIMULATORS])
+def test_a_fault_of_the_hardware_is_seen(simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the generator of random signs, so that the design has to have one."""
     planted(next(fault for fault in FAULTS if fault.name == "another trinomial"), monkeypatch.setattr)
-    cases = (Case("cxxrtl", "weight", 5, number) for number in itertools.count())
-    case = next(each for each in cases if isinstance(draw(each.rng, each.kind, SIMULATORS["cxxrtl"].limits).code, LfsrCode))
+    cases = (Case(simulator, "weight", 5, number) for number in itertools.count())
+    case = next(each for each in cases if isinstance(draw(each.rng, each.kind, SIMULATORS[simulator].limits).code, LfsrCode))
     found = attempt(case, tmp_path / "design", 50_000)
     assert found.differences > 0 and re.match(r"step \d+, \w+\[", found.why), found.why
 

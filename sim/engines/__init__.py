@@ -1,1 +1,1 @@
-"""The simulators that run a core: CXXRTL, Verilator and Icarus through cocotb, and Amaranth's own."""
+"""The simulators that run a core: CXXRTL, Verilator with cocotb and without, Icarus with cocotb, and Amaranth's own."""

@@ -28,6 +28,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal, unknown
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.learning import LearningSpec
+from rtl_gen.core import contract
 from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.ports import Ports
@@ -63,6 +64,8 @@ from tests.support.stochastic_designs import STOCHASTIC_SHAPES
 
 __all__ = ["Campaign", "Result", "main", "rehearsed", "simulated", "spec_of"]
 
+READ_CYCLES = 8
+"""A read of a host lasts at least so many cycles of a core."""
 STEPS = 60
 """Steps of a plain run."""
 QUICK = 2
@@ -140,6 +143,11 @@ def simulated(spec: LearningSpec, verilog: Path, selects: str = "") -> Path:
             raise unknown("Design", spec, "tests.mutate.simulated")
 
 
+def _reads(spec: DesignSpec, steps: int) -> int:
+    """Number of reads that last longer than so many steps of a design's core."""
+    return -(-contract(spec).first_steps(spec, steps) // READ_CYCLES)
+
+
 def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     rng = random.Random(f"scenarios {seed}")
     schedule = spec.schedule
@@ -158,11 +166,12 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     found.append(("drop a part", spec, dropping(spec), None))
     parameters = random_parameters(rng, spec)
     behind = None if constant else lambda lockstep: lockstep.reset(400, parameters)
-    found.append(("large counts", spec, large_counts(behind), None))
+    found.append(("large counts", spec, large_counts(behind, max(12, _reads(spec, 2))), None))
     if constant:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 60) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
-        found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
+        reads = max(60, _reads(spec, 2)), max(150, _reads(spec, 9))
+        found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec), reads), None))
         shorter = other_periods(rng, spec)
         if shorter is not None:
             found.append(("other periods", *shorter, Stalls(7, 0.3)))

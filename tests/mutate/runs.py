@@ -19,7 +19,7 @@ from tests.support.lockstep import Rehearsal
 __all__ = ["Rehearsed", "Shown", "run", "verdict"]
 
 SECONDS = 120.0
-"""Seconds after which a run is ended: a change has made a loop of gates."""
+"""Seconds after which a run is ended, if nothing else is said: a change has made a loop of gates."""
 NOT_RUN = 2
 """Exit code of a simulator that cannot run the program."""
 LONGER = 3
@@ -70,7 +70,14 @@ class Shown:
     failure: str = ""
 
 
-def run(model: Path, scenario: Rehearsed, directory: Path, number: int | None = None, unchanged: Shown | None = None) -> Shown:
+def run(
+    model: Path,
+    scenario: Rehearsed,
+    directory: Path,
+    number: int | None = None,
+    unchanged: Shown | None = None,
+    seconds: float = SECONDS,
+) -> Shown:
     """Run a scenario on a compiled core.
 
     Parameters
@@ -85,6 +92,8 @@ def run(model: Path, scenario: Rehearsed, directory: Path, number: int | None = 
         Number of the mutant, or 0 for the core as it is; None if the model has no mutants.
     unchanged : Shown or None
         What the core as it is shows; a run that takes many more cycles is ended.
+    seconds : float
+        Seconds after which the run is ended.
     """
     ports, program, presets = scenario.rehearsal.ports, scenario.rehearsal.program, scenario.rehearsal.presets
     directory.mkdir(parents=True, exist_ok=True)
@@ -106,7 +115,7 @@ def run(model: Path, scenario: Rehearsed, directory: Path, number: int | None = 
     most = LONGER * unchanged.outcome.cycles + 2 * scenario.patience if unchanged is not None else 1 << 62
     with (directory / "errors.txt").open("wb") as errors:
         process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-        output, failure = _received(process, receiver, most)
+        output, failure = _received(process, receiver, most, seconds)
     if process.returncode == NOT_RUN:
         raise AssertionError((directory / "errors.txt").read_text(encoding="utf-8"))
     if not failure and not receiver.done:
@@ -114,10 +123,10 @@ def run(model: Path, scenario: Rehearsed, directory: Path, number: int | None = 
     return Shown(output, receiver.outcome, {event: np.concatenate(blocks) for event, blocks in rows.items()}, failure)
 
 
-def _received(process: subprocess.Popen, receiver: OutputReceiver, most: int) -> tuple[bytes, str]:
+def _received(process: subprocess.Popen, receiver: OutputReceiver, most: int, seconds: float) -> tuple[bytes, str]:
     """Output of a simulator, and why it is ended before its program is: a change can make a loop of gates, or a run without end."""
     output, failure = bytearray(), ""
-    limit = threading.Timer(SECONDS, process.kill)
+    limit = threading.Timer(seconds, process.kill)
     limit.start()
     assert process.stdout is not None
     try:

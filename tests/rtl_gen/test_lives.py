@@ -1,13 +1,18 @@
 """What plain runs do not reach: resets in the middle of anything, counters at their limits, and what a host seldom does."""
 
+import random
+from itertools import count
+
 import pytest
 
 from python_ref.spec.learning import LearningSpec
+from rtl_gen.core import contract
 from rtl_gen.emit import emit_verilog
 from sim.engines.cxxrtl import build_cxxrtl
 from tests.mutate.__main__ import rehearsed, simulated, spec_of
 from tests.mutate.learner import LEARNERS
 from tests.mutate.runs import run, verdict
+from tests.soak.designs import Limits, draw
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
@@ -109,6 +114,14 @@ def test_a_core_is_its_model_in_what_is_rare(tmp_path):
 )
 def test_other_cores_are_their_models_in_what_is_rare(name, tmp_path):
     assert failing(spec_of(name), tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_core_of_many_cycles_is_its_model_while_it_is_written_to(tmp_path):
+    """The host reads until the steps that it waits for have ended, however long they take."""
+    drawn = (draw(random.Random(number), "recurrent, weight", Limits(16, 3)) for number in count())
+    spec = next(each for each in drawn if len(each.exponent_changes) == 1 and contract(each).first_steps(each, 8) > 4000)
+    assert failing(spec, tmp_path, ("writes while busy", "large counts")) == {}
 
 
 @pytest.mark.slow

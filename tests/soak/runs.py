@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,8 @@ SAMPLES = 64
 """Samples of the data set of a long run."""
 LIVES = 3
 """Scenarios of a host that run on a design."""
-FOR_SMALL_CORES = ("writes while busy", "large counts")
-"""Scenarios that expect of a core that it has ended several steps after so many reads."""
+PATIENT = Options(timeout=6 * 3600.0, silence=3600.0, compiled=True)
+"""Options of a soak, which gets what a machine leaves over: seconds that a tool may take, and that a simulator may be silent."""
 LEARNER_STEPS = 8_000
 """Most steps of a learner, whose model is not compiled."""
 BUS = "icarus"
@@ -82,9 +82,9 @@ class Simulator:
 
 
 SIMULATORS = {
-    "cxxrtl": Simulator("cxxrtl", Limits(32, 8), 40_000_000, 6_000_000),
-    "verilator": Simulator("verilator", Limits(32, 12), 8_000_000, 1_000_000),
-    "netlist": Simulator("verilator", Limits(8, 3), 1_000_000, 300_000, netlist=True),
+    "cxxrtl": Simulator("cxxrtl", Limits(32, 8), 100_000_000, 20_000_000),
+    "verilator": Simulator("verilator", Limits(32, 12), 40_000_000, 10_000_000),
+    "netlist": Simulator("verilator", Limits(8, 3), 2_500_000, 2_000_000, netlist=True),
 }
 """Simulators by name."""
 
@@ -253,7 +253,7 @@ def _soak_network(spec: DesignSpec, rng: random.Random, simulator: Simulator, di
     with result.timed("build"):
         hardware, ports, build = _hardware(spec, simulator, directory), Ports.of(spec), directory / "build"
         if simulator.engine == "cxxrtl":
-            build_cxxrtl(hardware, ports, build)
+            build_cxxrtl(hardware, ports, build, timeout=PATIENT.timeout)
     inputs, targets = samples_of(rng, spec, SAMPLES)
     if spec.network.record_inputs > spec.network.n_in:  # a host sends no length that is out of range
         inputs = inputs.copy()
@@ -263,7 +263,7 @@ def _soak_network(spec: DesignSpec, rng: random.Random, simulator: Simulator, di
     run = Run(spec, random_parameters(rng, spec), inputs, targets, order, steps, rng.randrange(1 << 63))
     with result.timed("model"):
         write_trace(run, directory / "reference")
-    began, options = time.monotonic(), Options(stalls=_stalls(rng))
+    began, options = time.monotonic(), replace(PATIENT, stalls=_stalls(rng))
     with result.timed("simulation"):
         outcome, failure = record_hardware(run, hardware, ports, directory / "hardware", build, simulator=simulator.engine, options=options)
         result.take(compared_runs(run, directory, simulator.engine, outcome, failure, began))
@@ -274,9 +274,8 @@ def _soak_network(spec: DesignSpec, rng: random.Random, simulator: Simulator, di
 
 def _live(spec: DesignSpec, rng: random.Random, directory: Path, result: Result) -> None:
     """Some scenarios of a host on the core that was built: loads, restarts, stops, resets, starvation, other periods."""
-    scenarios = [each for each in rehearsed(spec, rng.randrange(1 << 32)) if each.name not in FOR_SMALL_CORES]
-    for scenario in rng.sample(scenarios, LIVES):
-        shown = run_life(directory / "build" / "model", scenario, directory / "life")
+    for scenario in rng.sample(rehearsed(spec, rng.randrange(1 << 32)), LIVES):
+        shown = run_life(directory / "build" / "model", scenario, directory / "life", seconds=PATIENT.silence)
         why = verdict(scenario, shown, None)
         values = len(shown.outcome.responses)
         for event, fields in Ports.of(spec).events.items():
@@ -290,18 +289,18 @@ def _soak_learner(spec: LearnerSpec, rng: random.Random, simulator: Simulator, d
     with result.timed("build"):
         hardware = _hardware(spec, simulator, directory)
         if simulator.engine == "cxxrtl":
-            build_cxxrtl(hardware, Ports.of(spec), directory / "build")
+            build_cxxrtl(hardware, Ports.of(spec), directory / "build", timeout=PATIENT.timeout)
     chip = random_chip(rng, spec)
     steps = min(_steps(spec, simulator, most), LEARNER_STEPS)
     run = LearnerRun(spec, np.array(random_quantities(rng, spec)), steps, rng.randrange(1 << 63))
     with result.timed("simulation"):
-        options = Options(stalls=_stalls(rng))
+        options = replace(PATIENT, stalls=_stalls(rng))
         result.take(cosim_learner(run, chip, hardware, directory, simulator=simulator.engine, options=options))
 
 
 def _soak_bus(spec: DesignSpec, rng: random.Random, directory: Path, result: Result) -> None:
     """A random life of a core behind a random bus, whose models pause at random; all that is read is compared."""
-    simulation = BusSimulation(spec, rng.choice(list(Bus)), SampleSource.BUS, directory / "bus")
+    simulation = BusSimulation(spec, rng.choice(list(Bus)), SampleSource.BUS, directory / "bus", PATIENT.timeout)
     with result.timed("build"):
         simulation.build()
     rehearsal = Rehearsal(spec, random_scenario(rng, spec), rng)

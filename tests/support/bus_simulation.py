@@ -56,12 +56,15 @@ class BusSimulation:
         Where samples come from.
     directory : Path
         Directory to build and run in.
+    timeout : float
+        Seconds that a build or a run may take.
     """
 
     spec: LearningSpec
     bus: Bus
     samples: Feeding
     directory: Path
+    timeout: float = 300.0
 
     @property
     def registers(self) -> dict[str, int]:
@@ -133,5 +136,5 @@ class BusSimulation:
 
     def _call(self, verb: str, arguments: dict[str, Any]) -> None:
         log, job = self.directory / f"{verb}.log", json.dumps({"verb": verb, "arguments": arguments})
-        code = call([sys.executable, "-c", _CHILD], self.directory, log, timeout=300.0, env=cocotb_environment("icarus"), stdin=job)
+        code = call([sys.executable, "-c", _CHILD], self.directory, log, timeout=self.timeout, env=cocotb_environment("icarus"), stdin=job)
         assert code == 0, log.read_text(encoding="utf-8", errors="replace")[-4000:]

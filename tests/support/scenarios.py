@@ -141,10 +141,10 @@ def resuming(blocks: tuple[int, int], block: int) -> Scenario:
     return scenario
 
 
-def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
+def writes_while_busy(spec: DesignSpec, other: np.ndarray, reads: tuple[int, int] = (60, 150)) -> Scenario:
     """A host that writes other parameters, settings and commands while the core is busy: none of them has an effect.
 
-    The rate of the design is constant.
+    The rate of the design is constant. So many reads last longer than what is left of a step, and than seven steps.
     """
     names = ("count", "exponent", "perturbation_period", "sample_period", "update_period", "select", "address", "stream")
 
@@ -167,7 +167,7 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
             lockstep.write(name, 3)
         for command in (Command.RESTART, Command.CLEAR, Command.DISCARD, Command.TRAIN, Command.INFER):
             lockstep.command(command)
-        for _ in range(60):  # longer than what is left of a step, so that a run that was stopped has ended
+        for _ in range(reads[0]):  # a run that was stopped has ended
             lockstep.read("status")
         busy, magic = lockstep.read("status"), lockstep.read("magic")
         lockstep.command(Command.STOP)
@@ -181,7 +181,7 @@ def writes_while_busy(spec: DesignSpec, other: np.ndarray) -> Scenario:
         # What is left of the run, with the settings that it had.
         before = lockstep.steps
         lockstep.command(Command.TRAIN)
-        for _ in range(150):
+        for _ in range(reads[1]):
             lockstep.read("status")
         stop(lockstep)
         if lockstep.comparing:
