@@ -13,11 +13,14 @@ from pathlib import Path
 
 from rtl_gen.toolchain.yosys import run_yosys
 
-__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "unread", "with_all"]
+__all__ = ["SELECT", "SELECT_BITS", "WITHOUT_PROBES", "Mutant", "draw", "unread", "with_all"]
 
 SELECT = "mutation"
 """Name of the input that selects a mutant by its number; with 0, the core is not changed."""
 SELECT_BITS = 16
+
+WITHOUT_PROBES = ("delete -port w:probe_*", "opt_clean -purge")
+"""Commands of Yosys that take away what a device does not have: the probes of a simulation, and the cells that nothing else reads."""
 
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
 _UNUSABLE = re.compile(r"\$meminit|\$auto\$mem\.cc:|-port \w*CLK ")
@@ -87,8 +90,10 @@ def with_all(mutants: list[Mutant], directory: Path) -> Path:
     return directory / "mutants.v"
 
 
-def unread(mutants: list[Mutant], directory: Path) -> set[int]:
+def unread(mutants: list[Mutant], directory: Path, *, probes: bool = True) -> set[int]:
     """Return the numbers of the mutants that no output of the core depends on, in any cycle: they are equivalent to the core.
+
+    Without ``probes``, outputs are those of a device: a simulation alone has the probes, and the counts that they show.
 
     Flip-flops and gates become single bits, and adders lose the bits that nothing reads. What reaches no output is then removed, and with
     it the comparison of the input :data:`SELECT` with the number of the mutant.
@@ -96,7 +101,8 @@ def unread(mutants: list[Mutant], directory: Path) -> set[int]:
     commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
     bits = " ".join(f"t:{cell}" for cell in ("$dff", "$adff", "$mux", "$and", "$or", "$xor", "$not", "$pos"))
     shrink = ["opt_expr", "wreduce", f"simplemap {bits}", "opt_clean", "wreduce", "opt_clean -purge"]
-    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *shrink, "write_json left.json"], directory, name="unread")
+    device = () if probes else WITHOUT_PROBES
+    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *device, *shrink, "write_json left.json"], directory, name="unread")
     (module,) = json.loads((directory / "left.json").read_text(encoding="utf-8"))["modules"].values()
     select = module["ports"][SELECT]["bits"] if SELECT in module["ports"] else []
     left = set()
