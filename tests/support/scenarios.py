@@ -350,7 +350,7 @@ def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
         lockstep.prepare()
         for parameters in (np.zeros_like(alike), alike, *near, -alike):
             lockstep.load(np.clip(parameters, *spec.parameter_limits))
-            lockstep.infer(9)
+            lockstep.infer(23)
             lockstep.check_registers()
             lockstep.train(1)
         lockstep.check_registers()
