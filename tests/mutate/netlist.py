@@ -25,8 +25,8 @@ WITHOUT_PROBES = ("delete -port w:probe_*", "opt_clean -purge")
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
 _UNUSABLE = re.compile(r"\$meminit|\$auto\$mem\.cc:|-port \w*CLK ")
 """Mutations that are left out: Yosys cannot select initial contents of memories, and a gate in a clock makes a race of the simulation."""
-_DRAWN_MORE = 1.6
-"""Mutations that are drawn for each one that is needed."""
+_DRAWN_MORE = (1.6, 2.6, 5)
+"""Mutations that are drawn for each one that is needed; the later numbers only if too many of them are left out."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,17 @@ def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> lis
     """
     text = verilog.read_text(encoding="utf-8")
     (directory / "core.v").write_text(text, encoding="utf-8")
-    command = f"mutate -list {round(_DRAWN_MORE * count)} -seed {seed} -o drawn.txt"
-    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il", command], directory, name="draw")
-    drawn_lines = (directory / "drawn.txt").read_text(encoding="utf-8").splitlines()
-    found = [line.split(" ", 1)[1] for line in drawn_lines if not _UNUSABLE.search(line)]
+    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il"], directory, name="draw")
+    found: dict[str, None] = {}
+    for more in _DRAWN_MORE:
+        commands = ["read_rtlil base.il", f"mutate -list {round(more * count)} -seed {seed} -o drawn.txt"]
+        run_yosys(commands, directory, name="drawn")
+        drawn_lines = (directory / "drawn.txt").read_text(encoding="utf-8").splitlines()
+        found |= dict.fromkeys(line.split(" ", 1)[1] for line in drawn_lines if not _UNUSABLE.search(line))
+        if len(found) >= count:
+            break
     lines = text.splitlines()
-    return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(found[:count], 1)]
+    return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(list(found)[:count], 1)]
 
 
 def with_all(mutants: list[Mutant], directory: Path) -> Path:

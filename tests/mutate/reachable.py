@@ -22,7 +22,7 @@ __all__ = ["blocks", "cut_memories", "equal_from_power_up", "find_abc"]
 _SCRIPTS = (
     ("scleanup; lcorr; pdr -T {seconds}", "Property proved"),  # most registers of both are equal, which induction finds
     ("scleanup; lcorr; sat", "UNSATISFIABLE"),  # no register is left
-    ("scleanup; scorr; pdr -T {seconds}", "Property proved"),  # so are most gates
+    ("scleanup; scorr; pdr -T {seconds}", "Property proved"),  # so are most gates, which takes too long in a whole device
 )
 """Commands of ABC, one after the other until one proves that the networks are equal, and what it then says."""
 
@@ -79,7 +79,7 @@ def equal_from_power_up(mutant: Mutant, base: Path, directory: Path, *, whole: b
     for block in [*reversed(blocks(mutant.argument("cell"))), *([""] if whole else [])]:
         with suppress(YosysError):
             _miter(mutant, block, directory)
-            if _proved(abc, directory, seconds):
+            if _proved(abc, directory, _SCRIPTS if block else _SCRIPTS[:2], seconds):
                 return block or "the device"
     return ""
 
@@ -110,8 +110,8 @@ def _miter(mutant: Mutant, block: str, directory: Path) -> None:
     run_yosys(commands, directory, name="miter", timeout=200)
 
 
-def _proved(abc: Path, directory: Path, seconds: float) -> bool:
-    for script, said in _SCRIPTS:
+def _proved(abc: Path, directory: Path, scripts: tuple[tuple[str, str], ...], seconds: float) -> bool:
+    for script, said in scripts:
         command = [str(abc), "-c", f"read_aiger miter.aig; {script.format(seconds=round(seconds))}"]
         with suppress(subprocess.TimeoutExpired):
             done = subprocess.run(

@@ -12,6 +12,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.registers import MAGIC, Command, Memory, Status, register_map
+from python_ref.spec.schedule import MAX_PERIOD
 from sim import host
 from tests.support.designs import random_parameters
 from tests.support.lockstep import Lockstep
@@ -23,6 +24,7 @@ __all__ = [
     "extremes",
     "host_access",
     "large_counts",
+    "long_periods",
     "no_commands",
     "other_periods",
     "plain",
@@ -379,6 +381,34 @@ def discarding(spec: DesignSpec) -> Scenario:
         lockstep.check_registers()
 
     return scenario
+
+
+def long_periods(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
+    """A host that sets each period in turn to each power of two that a core can count, and a design of that core; None if there are none.
+
+    Where a bit of such a period is lost, it is the shortest one, which a few steps show.
+    """
+    fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
+    found = []
+    for name in ("perturbation_period", "sample_period", "update_period"):
+        for bit in range(1, MAX_PERIOD.bit_length()):
+            try:
+                other = replace(fixed, schedule=replace(spec.schedule, **{name: 1 << bit}))
+            except DesignError:
+                continue
+            if other.digest == fixed.digest:
+                found.append(other)
+    if not found:
+        return None
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for other in found:
+            lockstep.restart(spec=other)
+            lockstep.train(3)
+            lockstep.check_registers()
+
+    return fixed, scenario
 
 
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
