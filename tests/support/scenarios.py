@@ -341,18 +341,26 @@ def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
 
 
 def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
-    """A host that gives a core parameters for which outputs are equal or nearly so: all zero, and neurons of a layer that are alike."""
+    """A host that gives a core parameters for which outputs are equal or nearly so.
+
+    All are zero, or neurons of a layer are alike, or outputs are their biases alone, which differ by a bit.
+    """
     alike = np.concatenate(
         [np.resize(random_parameters(rng, spec)[: layer.n_parameters // layer.n_out], layer.n_parameters) for layer in spec.network.layers]
     )
 
     near = [rng.choice((-1, 1)) * alike + np.array([rng.choice((-1, 0, 0, 1)) << place for _ in alike]) for place in (*range(8), 0, 2, 4)]
+    last = spec.network.layers[-1]
+    for place in range(spec.formats.weight.width - 1):
+        rows = np.zeros((last.n_out, last.n_parameters // last.n_out), dtype=np.int64)  # a neuron's bias comes first
+        rows[:, 0] = rng.randint(*spec.parameter_limits) // 4 + np.array([rng.choice((-1, 0, 1)) << place for _ in rows])
+        near.append(np.concatenate([alike[: -rows.size], rows.ravel()]))
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
         for parameters in (np.zeros_like(alike), alike, *near, -alike):
             lockstep.load(np.clip(parameters, *spec.parameter_limits))
-            lockstep.infer(23)
+            lockstep.infer(11)
             lockstep.check_registers()
             lockstep.train(1)
         lockstep.check_registers()
