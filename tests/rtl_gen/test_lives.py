@@ -11,7 +11,10 @@ from tests.mutate.runs import run, verdict
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
-NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts", "writes while busy", "drop a part", "starving")
+NAMES = (
+    *("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts"),
+    *("writes while busy", "drop a part", "starving", "long periods"),
+)
 """Scenarios that the other tests do not run."""
 
 FAULTS = (
@@ -73,6 +76,13 @@ FAULTS = (
         "begin, standing, last = Signal(), Signal(), Signal()",
         "begin, standing, last = Signal(), Signal(reset_less=True), Signal()",
         "cut",
+    ),
+    Fault(
+        "a long period loses its upper bits",
+        "host:HostPort._write",
+        "getattr(self, name).eq(part) for",
+        "getattr(self, name).eq(part[:16]) for",
+        "long periods",
     ),
     Fault(
         "the last of the equal outputs is the answer",
@@ -147,7 +157,7 @@ ELSEWHERE = (
         ),
     ),
     (
-        "node:more-lanes-than-neurons",
+        "momentum",
         Fault(
             "words of a group that is not full are counted in pairs",
             "presentation.array:NodeArray._count",
