@@ -67,6 +67,13 @@ def test_changes_of_the_hardware(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_change_that_costs_cycles_alone(tmp_path):
+    """All values are the same; the core is busy for longer."""
+    wanted = {"self.learned_latency - 1 -> self.learned_latency + 1": "killed node: plain"}
+    outcomes("rtl_gen/presentation/array.py", wanted, [], tmp_path)
+
+
+@pytest.mark.slow
 def test_changes_of_what_the_model_shares(tmp_path):
     """Model and hardware agree; a test with an oracle of its own sees the change."""
     wanted = {"rest >= half -> rest > half": "killed tests"}
