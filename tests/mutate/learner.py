@@ -116,7 +116,7 @@ def silences(rng: random.Random) -> Callable[[LearnerHost], None]:
 
 
 def other_outsides(rng: random.Random, spec: LearnerSpec) -> Callable[[LearnerHost], None]:
-    """A host that sets other numbers of samples and of cost words, and other waits, then each power of two of a wait and of samples."""
+    """A host that sets other numbers of samples and of cost words, and other waits, then each power of two of a wait and of samples, and one more."""
     found = [
         Outside(
             SETTLED - 1 + rng.choice((0, 1, 7, 32, 300)),
@@ -128,7 +128,11 @@ def other_outsides(rng: random.Random, spec: LearnerSpec) -> Callable[[LearnerHo
     ]
     # Where a bit of a long wait, or of many samples, is lost, no cost comes in time, or there is one sample.
     longest = (MAX_CYCLES.bit_length(), MAX_PERIOD.bit_length())
-    long = [replace(spec.outside, timeout_cycles=1 << bit, samples=1 << min(bit, longest[1] - 1)) for bit in range(7, longest[0])]
+    long = [
+        replace(spec.outside, timeout_cycles=(1 << bit) + more, samples=(1 << min(bit, longest[1] - 1)) + more)
+        for bit in range(7, longest[0])
+        for more in (0, 1)
+    ]
 
     def scenario(lockstep: LearnerHost) -> None:
         lockstep.prepare()
