@@ -116,7 +116,10 @@ def silences(rng: random.Random) -> Callable[[LearnerHost], None]:
 
 
 def other_outsides(rng: random.Random, spec: LearnerSpec) -> Callable[[LearnerHost], None]:
-    """A host that sets other numbers of samples and of cost words, and other waits, then each power of two of a wait and of samples, and one more."""
+    """A host that sets other numbers of samples and of cost words, and other waits.
+
+    Each power of two of a wait and of samples follows, and one more.
+    """
     found = [
         Outside(
             SETTLED - 1 + rng.choice((0, 1, 7, 32, 300)),

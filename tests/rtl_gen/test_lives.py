@@ -211,6 +211,14 @@ def test_a_fault_of_a_learner_is_seen(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_long_waits_and_many_samples_of_a_learner_are_seen(tmp_path, monkeypatch):
+    """What the host sets loses its upper bits."""
+    fault = "host:HostPort._write", "getattr(self, name).eq(part) for", "getattr(self, name).eq(part[:20]) for"
+    planted(Fault("long waits and many samples lose their upper bits", *fault, "learner"), monkeypatch.setattr)
+    assert failing(spec_of("learner"), tmp_path, ("other outsides",)).keys() == {"other outsides"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_is_seen(fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
