@@ -5,19 +5,21 @@
 DESIGN is a shipped design, a design file, or a small design of the tests, such as node, series:leaky or
 learner, which has a chip beside it. Scenarios of a host run on every mutant until the
 comparison of one of them fails; Yosys tries to prove the others equivalent to the core. What is left are the survivors. With ``--work``,
-results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors, and 2 if there is no such
-design.
+results are kept, and a run that was interrupted goes on. The exit code is 1 if there are survivors, 2 if there is no such
+design, and 130 behind an interrupt.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import lcm
@@ -36,6 +38,7 @@ from sim.run import Stalls
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
 from tests.mutate.learner import LEARNERS, rehearsed_learner
 from tests.mutate.netlist import SELECT, SELECT_BITS, Mutant, draw, unread, with_all
+from tests.mutate.reachable import equal_from_power_up, find_abc
 from tests.mutate.runs import Rehearsed, run, verdict
 from tests.support.bench_scenarios import counting_to_the_end, cutting, dropping, resetting
 from tests.support.designs import random_parameters
@@ -49,6 +52,7 @@ from tests.support.scenarios import (
     extremes,
     host_access,
     large_counts,
+    long_periods,
     no_commands,
     other_periods,
     plain,
@@ -172,9 +176,9 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
         found.append(("resume", spec, resuming((2, 2), block), None))
         reads = max(60, _reads(spec, 2)), max(150, _reads(spec, 9))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec), reads), None))
-        shorter = other_periods(rng, spec)
-        if shorter is not None:
-            found.append(("other periods", *shorter, Stalls(7, 0.3)))
+        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
+            if others is not None:
+                found.append((name, *others, Stalls(7, 0.3)))
     samples = 500 + 3 * block
     ready = [
         Rehearsed(name, Rehearsal(each, scenario, rng, samples, near=name == "ties"), stalls) for name, each, scenario, stalls in found
@@ -194,7 +198,7 @@ class Campaign:
     work : Path
         Directory to work in, which keeps the results.
     induction : bool
-        Whether a proof by induction is tried for a mutant that survives, which takes up to a minute for each.
+        Whether a proof of the whole device is tried for a mutant that survives, which takes up to a minute for each.
     again : tuple of str
         Outcomes of an earlier run in the same directory that are not kept: those mutants run again.
     """
@@ -210,7 +214,7 @@ class Campaign:
         self.scenarios = rehearsed(spec)
         whole = simulated(spec, with_all(self.mutants, work), f"[{SELECT_BITS - 1}:0] {SELECT}")
         self.model = build_cxxrtl(whole, self.scenarios[0].rehearsal.ports, work / "build")
-        self.unread = unread(self.mutants, work)
+        self.unread, self.simulated_alone = (unread(self.mutants, work, probes=probes) for probes in (True, False))
         self.unchanged = [run(self.model, scenario, self._place(0, number), 0) for number, scenario in enumerate(self.scenarios)]
         for scenario, shown in zip(self.scenarios, self.unchanged, strict=True):
             wrong = verdict(scenario, shown, None)
@@ -254,47 +258,110 @@ class Campaign:
             differs = differs or (scenario.name if why == "" else "")
         if differs:
             return Result(mutant.number, mutant.place, "unseen", differs)
-        if self.induction and equal_by_induction(mutant, self.top, self.work / "base.il", self._proofs(mutant)):
-            return Result(mutant.number, mutant.place, "equivalent", "induction")
-        return Result(mutant.number, mutant.place, "undecided")
+        by = self._proof(mutant)
+        return Result(mutant.number, mutant.place, "equivalent" if by else "undecided", by)
 
-    def run(self, jobs: int) -> list[Result]:
-        """Return the results of all mutants, in their order; ``jobs`` of them are run at a time."""
+    def _proof(self, mutant: Mutant) -> str:
+        """How a mutant that shows nothing else is proved equivalent, or an empty string."""
+        if mutant.number in self.simulated_alone:
+            return "the probes alone read it"
+        base, directory = self.work / "base.il", self._proofs(mutant)
+        block = equal_from_power_up(mutant, base, directory, whole=self.induction)
+        if block:
+            return f"{block}, from power-up on"
+        without = self.induction and find_abc() is None  # the slower proof, which knows less of what a device reaches
+        return "induction" if without and equal_by_induction(mutant, self.top, base, directory) else ""
+
+    def run(self, jobs: int, notify: Callable[[list[Result]], None] = lambda results: None) -> list[Result]:
+        """Return the results of all mutants, in their order; ``jobs`` of them are run at a time.
+
+        ``notify`` is called with the results so far, after each. An interrupt ends the run behind the mutants that are running.
+        """
         known = self.done()
         left = [mutant for mutant in self.mutants if mutant.number not in known]
         with ThreadPoolExecutor(jobs) as pool, self._results.open("a", encoding="utf-8") as kept:
-            for result in pool.map(self.result, left):
-                known[result.number] = result
-                print(json.dumps(vars(result)), file=kept, flush=True)
-                if sys.stderr.isatty():
-                    print(f"\r{len(known)} of {len(self.mutants)}", end="", file=sys.stderr, flush=True)
+            try:
+                for result in pool.map(self.result, left):
+                    known[result.number] = result
+                    print(json.dumps(vars(result)), file=kept, flush=True)
+                    notify(list(known.values()))
+            finally:
+                pool.shutdown(cancel_futures=True)
         return [known[mutant.number] for mutant in self.mutants]
+
+
+class Progress:
+    """Tells on the standard error how far a campaign is: in one line of a terminal, or in a new line now and then.
+
+    Parameters
+    ----------
+    total : int
+        Number of mutants.
+    seconds : float
+        Least time between two new lines.
+    """
+
+    def __init__(self, total: int, seconds: float = 20.0) -> None:
+        self._total, self._seconds, self._began = total, seconds, time.monotonic()
+        self._last = self._began
+
+    def __call__(self, results: list[Result]) -> None:
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if not terminal and now - self._last < self._seconds and len(results) < self._total:
+            return
+        self._last = now
+        counted = Counter(result.outcome for result in results)
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counted.items())
+        line = f"{len(results)} of {self._total} mutants after {now - self._began:.0f} s: {outcomes}"
+        end = "\n" if not terminal or len(results) == self._total else ""
+        print(f"\r{line}" if terminal else line, end=end, file=sys.stderr, flush=True)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """Reader of a number of the command line that is within limits."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"it must be a whole number from {least} to {most}, not {text}")
+        return int(text)
+
+    return number
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutate", description="Which single changes of a core does the comparison see?")
     parser.add_argument("design", help="shipped design, design file, or a small design of the tests (node, series:leaky)")
-    parser.add_argument("--count", type=int, default=200, help="number of mutants (default 200)")
+    parser.add_argument("--count", type=_whole(1, (1 << SELECT_BITS) - 1), default=200, help="number of mutants (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice of mutants (default 1)")
-    parser.add_argument("--jobs", type=int, default=2, help="mutants that run at a time (default 2)")
+    parser.add_argument("--jobs", type=_whole(1, 64), default=2, help="mutants that run at a time (default 2)")
     parser.add_argument("--work", type=Path, help="directory that keeps the results, so that a run can go on")
     parser.add_argument("--again", action="store_true", help="with --work, run the survivors of an earlier run again")
-    parser.add_argument("--quick", action="store_true", help="leave out proofs by induction, which take up to a minute each")
+    parser.add_argument("--quick", action="store_true", help="leave out proofs of the whole device, which take up to a minute each")
     parser.add_argument("--json", type=Path, help="file for all results")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     try:
         spec = spec_of(given.design)
     except Refusal as error:
-        print(error, file=sys.stderr)
+        near = difflib.get_close_matches(given.design, SMALL, 5)
+        known = f"did you mean {' or '.join(near)}?" if near else "such as node, adam, series:leaky, sparse:plain or learner."
+        known = f"A small design of the tests has a name as well ({len(SMALL)} of them): {known}"
+        print(f"{error}\n{known}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as temporary:
         again = ("unseen", "undecided") if given.again else ()
         work = given.work or Path(temporary)
+        print(f"{given.design}: the scenarios are prepared, and a simulator of all mutants is compiled", file=sys.stderr, flush=True)
         campaign = Campaign(spec, given.count, given.seed, work, induction=not given.quick, again=again)
         print(f"{given.design}: {len(campaign.mutants)} mutants, {len(campaign.scenarios)} scenarios, seed {given.seed}", flush=True)
-        results = campaign.run(given.jobs)
+        try:
+            results = campaign.run(given.jobs, Progress(len(campaign.mutants)))
+        except KeyboardInterrupt:
+            kept = f"The same command goes on behind the {len(campaign.done())} mutants that {work} keeps."
+            lost = "Nothing is kept without --work DIR."
+            print(f"\n{given.design}: interrupted. {kept if given.work else lost}", file=sys.stderr)
+            return 130
     counted = Counter(result.outcome for result in results)
     for result in results:
         if result.outcome in ("unseen", "undecided"):

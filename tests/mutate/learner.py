@@ -9,12 +9,12 @@ from math import lcm
 
 from python_ref.spec.formats import Cast, LearnerFormats
 from python_ref.spec.hardware import Hardware
-from python_ref.spec.learner import LearnerSpec, Outside
+from python_ref.spec.learner import MAX_CYCLES, LearnerSpec, Outside
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd, ShiftAdam
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, WalshCode
 from python_ref.spec.registers import Command, Status
-from python_ref.spec.schedule import Difference, Schedule
+from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 from sim.run import Stalls
 from tests.mutate.runs import Rehearsed
 from tests.support.bench_scenarios import counting_to_the_end, cutting, resetting
@@ -24,6 +24,7 @@ from tests.support.scenarios import (
     extremes,
     host_access,
     large_counts,
+    long_periods,
     no_commands,
     other_periods,
     plain,
@@ -115,7 +116,10 @@ def silences(rng: random.Random) -> Callable[[LearnerHost], None]:
 
 
 def other_outsides(rng: random.Random, spec: LearnerSpec) -> Callable[[LearnerHost], None]:
-    """A host that sets other numbers of samples and of cost words, and other waits."""
+    """A host that sets other numbers of samples and of cost words, and other waits.
+
+    Each power of two of a wait and of samples follows, and one more.
+    """
     found = [
         Outside(
             SETTLED - 1 + rng.choice((0, 1, 7, 32, 300)),
@@ -125,13 +129,20 @@ def other_outsides(rng: random.Random, spec: LearnerSpec) -> Callable[[LearnerHo
         )
         for _ in range(8)
     ]
+    # Where a bit of a long wait, or of many samples, is lost, no cost comes in time, or there is one sample.
+    longest = (MAX_CYCLES.bit_length(), MAX_PERIOD.bit_length())
+    long = [
+        replace(spec.outside, timeout_cycles=(1 << bit) + more, samples=(1 << min(bit, longest[1] - 1)) + more)
+        for bit in range(7, longest[0])
+        for more in (0, 1)
+    ]
 
     def scenario(lockstep: LearnerHost) -> None:
         lockstep.prepare()
-        for outside in found:
+        for outside in (*found, *long):
             lockstep.restart()
             lockstep.tell(outside)
-            lockstep.train(7)
+            lockstep.train(7 if outside in found else 3)
             lockstep.check_registers()
 
     return scenario
@@ -177,7 +188,7 @@ def rehearsed_learner(spec: LearnerSpec, seed: int = 1) -> list[Rehearsed]:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 90) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
-        shorter = other_periods(rng, spec)
-        if shorter is not None:
-            found.append(("other periods", *shorter, Stalls(7, 0.3)))
+        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
+            if others is not None:
+                found.append((name, *others, Stalls(7, 0.3)))
     return [Rehearsed(name, LearnerRehearsal(each, scenario, rng), stalls, patience=20_000) for name, each, scenario, stalls in found]

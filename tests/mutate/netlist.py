@@ -13,17 +13,20 @@ from pathlib import Path
 
 from rtl_gen.toolchain.yosys import run_yosys
 
-__all__ = ["SELECT", "SELECT_BITS", "Mutant", "draw", "unread", "with_all"]
+__all__ = ["SELECT", "SELECT_BITS", "WITHOUT_PROBES", "Mutant", "draw", "unread", "with_all"]
 
 SELECT = "mutation"
 """Name of the input that selects a mutant by its number; with 0, the core is not changed."""
 SELECT_BITS = 16
 
+WITHOUT_PROBES = ("delete -port w:probe_*", "opt_clean -purge")
+"""Commands of Yosys that take away what a device does not have: the probes of a simulation, and the cells that nothing else reads."""
+
 _FLAT = ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")
 _UNUSABLE = re.compile(r"\$meminit|\$auto\$mem\.cc:|-port \w*CLK ")
 """Mutations that are left out: Yosys cannot select initial contents of memories, and a gate in a clock makes a race of the simulation."""
-_DRAWN_MORE = 1.6
-"""Mutations that are drawn for each one that is needed."""
+_DRAWN_MORE = (1.6, 2.6, 5)
+"""Mutations that are drawn for each one that is needed; the later numbers only if too many of them are left out."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,17 @@ def draw(verilog: Path, top: str, count: int, seed: int, directory: Path) -> lis
     """
     text = verilog.read_text(encoding="utf-8")
     (directory / "core.v").write_text(text, encoding="utf-8")
-    command = f"mutate -list {round(_DRAWN_MORE * count)} -seed {seed} -o drawn.txt"
-    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il", command], directory, name="draw")
-    drawn_lines = (directory / "drawn.txt").read_text(encoding="utf-8").splitlines()
-    found = [line.split(" ", 1)[1] for line in drawn_lines if not _UNUSABLE.search(line)]
+    run_yosys(["read_verilog core.v", f"hierarchy -check -top {top}", *_FLAT, "write_rtlil base.il"], directory, name="draw")
+    found: dict[str, None] = {}
+    for more in _DRAWN_MORE:
+        commands = ["read_rtlil base.il", f"mutate -list {round(more * count)} -seed {seed} -o drawn.txt"]
+        run_yosys(commands, directory, name="drawn")
+        drawn_lines = (directory / "drawn.txt").read_text(encoding="utf-8").splitlines()
+        found |= dict.fromkeys(line.split(" ", 1)[1] for line in drawn_lines if not _UNUSABLE.search(line))
+        if len(found) >= count:
+            break
     lines = text.splitlines()
-    return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(found[:count], 1)]
+    return [Mutant(number, command, _described(command, lines)) for number, command in enumerate(list(found)[:count], 1)]
 
 
 def with_all(mutants: list[Mutant], directory: Path) -> Path:
@@ -87,8 +95,10 @@ def with_all(mutants: list[Mutant], directory: Path) -> Path:
     return directory / "mutants.v"
 
 
-def unread(mutants: list[Mutant], directory: Path) -> set[int]:
+def unread(mutants: list[Mutant], directory: Path, *, probes: bool = True) -> set[int]:
     """Return the numbers of the mutants that no output of the core depends on, in any cycle: they are equivalent to the core.
+
+    Without ``probes``, outputs are those of a device: a simulation alone has the probes, and the counts that they show.
 
     Flip-flops and gates become single bits, and adders lose the bits that nothing reads. What reaches no output is then removed, and with
     it the comparison of the input :data:`SELECT` with the number of the mutant.
@@ -96,7 +106,8 @@ def unread(mutants: list[Mutant], directory: Path) -> set[int]:
     commands = [f"mutate -ctrl {SELECT} {SELECT_BITS} {mutant.number} {mutant.command}" for mutant in mutants]
     bits = " ".join(f"t:{cell}" for cell in ("$dff", "$adff", "$mux", "$and", "$or", "$xor", "$not", "$pos"))
     shrink = ["opt_expr", "wreduce", f"simplemap {bits}", "opt_clean", "wreduce", "opt_clean -purge"]
-    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *shrink, "write_json left.json"], directory, name="unread")
+    device = () if probes else WITHOUT_PROBES
+    run_yosys(["read_rtlil base.il", *commands, "memory_collect", *device, *shrink, "write_json left.json"], directory, name="unread")
     (module,) = json.loads((directory / "left.json").read_text(encoding="utf-8"))["modules"].values()
     select = module["ports"][SELECT]["bits"] if SELECT in module["ports"] else []
     left = set()

@@ -29,7 +29,7 @@ from pathlib import Path
 from sim.engines.cxxrtl import build_cxxrtl
 from sim.error import SimulationError
 from tests.mutate.__main__ import Result, rehearsed, simulated, spec_of
-from tests.mutate.runs import run, verdict
+from tests.mutate.runs import Shown, run, verdict
 
 __all__ = ["Change", "Overlay", "changes", "main"]
 
@@ -246,6 +246,7 @@ class SourceCampaign:
         if isinstance(found, str):
             raise AssertionError(f"without a change, there must be Verilog: {found}")
         self.unchanged = found
+        self.shown: dict[str, dict[str, Shown]] = {}
 
     def _verilog(self, text: str) -> dict[str, str] | str:
         self.overlay.put(text)
@@ -270,22 +271,33 @@ class SourceCampaign:
             return Result(number, change.place, "killed", "tests", failed)
         return Result(number, change.place, "survived", ", ".join(different))
 
+    def _as_it_is(self, design: str) -> dict[str, Shown]:
+        """What a design shows without a change in each scenario, of which the number of busy cycles is compared as well."""
+        if design not in self.shown:
+            self.shown[design] = dict(self._runs(design, self.unchanged[design], {}))
+        return self.shown[design]
+
     def _compared(self, design: str, text: str) -> Iterator[tuple[str, str]]:
         """The scenarios whose comparison fails, and why."""
+        unchanged = self._as_it_is(design)
+        scenarios = {scenario.name: scenario for scenario in self.scenarios[design]}
+        try:
+            for name, shown in self._runs(design, text, unchanged):
+                why = verdict(scenarios[name], shown, unchanged[name])
+                if why:
+                    yield name, why
+        except SimulationError as error:
+            yield "compile", error.reason
+
+    def _runs(self, design: str, text: str, unchanged: dict[str, Shown]) -> Iterator[tuple[str, Shown]]:
+        """What the core shows in each scenario, by the name of the scenario."""
         spec, place = spec_of(design), self.work / "core"
         place.mkdir(exist_ok=True)
         (place / "core.v").write_text(text, encoding="utf-8")
-        try:
-            ports = self.scenarios[design][0].rehearsal.ports
-            model = build_cxxrtl(simulated(spec, place / "core.v"), ports, place / "build", optimize="-O0")
-        except SimulationError as error:
-            yield "compile", error.reason
-            return
+        ports = self.scenarios[design][0].rehearsal.ports
+        model = build_cxxrtl(simulated(spec, place / "core.v"), ports, place / "build", optimize="-O0")
         for scenario in self.scenarios[design]:
-            shown = run(model, scenario, place / "run")
-            why = verdict(scenario, shown, None)
-            if why:
-                yield scenario.name, why
+            yield scenario.name, run(model, scenario, place / "run", unchanged=unchanged.get(scenario.name))
 
 
 def _machine(verilog: str) -> str:

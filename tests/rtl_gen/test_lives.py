@@ -16,7 +16,10 @@ from tests.soak.designs import Limits, draw
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
 
-NAMES = ("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts", "writes while busy", "drop a part", "starving")
+NAMES = (
+    *("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts"),
+    *("writes while busy", "drop a part", "starving", "long periods"),
+)
 """Scenarios that the other tests do not run."""
 
 FAULTS = (
@@ -80,6 +83,13 @@ FAULTS = (
         "cut",
     ),
     Fault(
+        "a long period loses its upper bits",
+        "host:HostPort._write",
+        "getattr(self, name).eq(part) for",
+        "getattr(self, name).eq(part[:16]) for",
+        "long periods",
+    ),
+    Fault(
         "the last of the equal outputs is the answer",
         "cost:AnswerCheck._better",
         "Cat(1, best) + Cat(1, above)",
@@ -87,7 +97,82 @@ FAULTS = (
         "ties",
     ),
 )
-"""Faults, each with the scenario that must see it in its design."""
+"""Faults, each with the scenario that must see it in the design ``node``."""
+
+_SHOW = "presentation.array:NodeArray._show"
+ELSEWHERE = (
+    (
+        "sparse:plain",
+        Fault(
+            "the best of three outputs is the last one",
+            "cost:AnswerCheck._better",
+            "best.eq(and_or_mux(better, ~above, best))",
+            "best.eq(~above)",
+            "ties",
+        ),
+    ),
+    (
+        "sparse:plain",
+        Fault(
+            "a bit of an output, or of a target, depends on the one above it",
+            "cost:AnswerCheck._better",
+            "value + (1 << width - 1)",
+            "(value + (1 << width - 1)) ^ Mux(value[5], 0, 16)",
+            "ties",
+        ),
+    ),
+    (
+        "momentum",
+        Fault(
+            "a parameter that is not updated is shown otherwise",
+            _SHOW,
+            'stage - timing.update, f"old_parameter{number}")',
+            'stage - timing.update, f"old_parameter{number}") ^ 1',
+            "plain",
+        ),
+    ),
+    (
+        "momentum",
+        Fault(
+            "a momentum that is not updated is shown otherwise",
+            _SHOW,
+            'stage - timing.gradient, f"old_{name}{number}")',
+            'stage - timing.gradient, f"old_{name}{number}") ^ 1',
+            "plain",
+        ),
+    ),
+    (
+        "node:two-steps",
+        Fault(
+            "a bit of E is lost from step to step",
+            "presentation.errors:ErrorUnit._sum",
+            "Mux(self._fresh, 0, old)",
+            "Mux(self._fresh, 0, old & ~4)",
+            "plain",
+        ),
+    ),
+    (
+        "node:rates",
+        Fault(
+            "the second bit of an amount shifts nothing",
+            "broadcast:Scaler.elaborate",
+            "Mux(amount[place], moved, shifted)",
+            "Mux(amount[place] & (place != 1), moved, shifted)",
+            "plain",
+        ),
+    ),
+    (
+        "momentum",
+        Fault(
+            "words of a group that is not full are counted in pairs",
+            "presentation.array:NodeArray._count",
+            "count.eq(active_lanes(spec, slot))",
+            "count.eq(active_lanes(spec, slot) & ~1)",
+            "plain",
+        ),
+    ),
+)
+"""Faults of what the design ``node`` does not have, each with a design that has it."""
 
 
 def failing(spec: LearningSpec, directory, names=NAMES) -> dict[str, str]:
@@ -139,10 +224,25 @@ def test_a_fault_of_a_learner_is_seen(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_long_waits_and_many_samples_of_a_learner_are_seen(tmp_path, monkeypatch):
+    """What the host sets loses its upper bits."""
+    fault = "host:HostPort._write", "getattr(self, name).eq(part) for", "getattr(self, name).eq(part[:20]) for"
+    planted(Fault("long waits and many samples lose their upper bits", *fault, "learner"), monkeypatch.setattr)
+    assert failing(spec_of("learner"), tmp_path, ("other outsides",)).keys() == {"other outsides"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_is_seen(fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
     assert failing(spec_of("node"), tmp_path, (fault.design,)).keys() == {fault.design}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("design", "fault"), ELSEWHERE, ids=[fault.name for _, fault in ELSEWHERE])
+def test_a_fault_is_seen_in_a_design_that_has_it(design, fault, tmp_path, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    assert failing(spec_of(design), tmp_path, (fault.design,)).keys() == {fault.design}
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
 """Single changes of a core's netlist: the comparison sees those that matter, and what is proved equivalent never shows anything else."""
 
+import re
+
 import pytest
 
 from rtl_gen.toolchain.yosys import run_yosys
-from tests.mutate.__main__ import Campaign, spec_of
+from tests.mutate.__main__ import Campaign, Progress, Result, main, spec_of
 from tests.mutate.equivalence import equal_by_induction, equal_from_state_to_state
 from tests.mutate.netlist import Mutant, unread
+from tests.mutate.reachable import blocks, equal_from_power_up, find_abc
 
 COUNT = 24
 """Number of changes of each design."""
@@ -117,3 +120,115 @@ def test_induction_proves_only_what_is_equivalent(tmp_path):
     assert proved("const1", "B") is True
     assert proved("inv", "B") is None
     assert proved("const1", "A") is None
+
+
+RING = """
+module ring(input clk, input rst, input [1:0] x, input write, output reg [1:0] y, output reg [1:0] seen);
+  reg [1:0] turn = 1; reg [1:0] store [1:0]; initial seen = 0;
+  wire both = turn[0] & turn[1];
+  wire [1:0] data = write ? x : 2'b00;
+  wire [1:0] chosen = x ^ {2{both}};
+  always @(posedge clk) begin
+    turn <= rst ? 2'b01 : {turn[0], turn[1]}; y <= chosen + store[turn[0]]; seen <= seen + turn;
+    if (write) store[x[0]] <= data;
+  end
+endmodule
+module small(input clk, input rst, input [1:0] x, input write, output [1:0] y, output [1:0] probe_seen);
+  ring ring(.clk(clk), .rst(rst), .x(x), .write(write), .y(y), .seen(probe_seen));
+endmodule
+"""
+"""A bit goes round, so that never two are set; the data of a memory matter while it is written alone; and a probe counts."""
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("ring")
+    (directory / "small.v").write_text(RING, encoding="utf-8")
+    run_yosys(["read_verilog small.v", "hierarchy -top small", "proc", "flatten", "clean", "write_rtlil base.il"], directory)
+    return directory
+
+
+def of_line(directory, kind: str, line: int, mode: str, port: str, bit: int) -> Mutant:
+    """The change of the cell of a kind that a line of the ring has."""
+    base = (directory / "base.il").read_text(encoding="utf-8")
+    (cell,) = re.findall(rf"^  cell \${kind} (\S+small\.v:{line}\S+)$", base, re.MULTILINE)
+    return Mutant(1, f"-mode {mode} -module small -cell {cell} -port {port} -portbit {bit} -src small.v:1", "")
+
+
+@pytest.mark.skipif(find_abc() is None, reason="ABC is in the native package of Yosys alone")
+@pytest.mark.parametrize(
+    ("change", "equal"),
+    [
+        (("and", 4, "const0", "Y", 0), True),  # two turns at a time, which no state from power-up on has
+        (("and", 4, "const1", "Y", 0), False),
+        (("and", 4, "const1", "A", 0), False),
+        (("mux", 5, "const1", "A", 0), True),  # the data while nothing is written
+        (("mux", 5, "const1", "B", 0), False),
+        (("xor", 6, "inv", "A", 1), False),
+        (("and", 4, "const1", "B", 0), False),
+    ],
+)
+def test_a_block_is_equal_from_power_up(ring, tmp_path, change, equal):
+    mutant = of_line(ring, *change)
+    assert equal_from_power_up(mutant, ring / "base.il", tmp_path, seconds=5) == ("ring" if equal else "")
+    assert equal_from_power_up(mutant, ring / "base.il", tmp_path, whole=True, seconds=5) == ("ring" if equal else "")
+
+
+def test_two_turns_at_a_time_are_not_equal_in_every_state(ring, tmp_path):
+    assert equal_from_state_to_state(of_line(ring, "and", 4, "const0", "Y", 0), ring / "base.il", tmp_path) is None
+
+
+def test_what_the_probes_alone_read(ring):
+    base = (ring / "base.il").read_text(encoding="utf-8")
+    cell = cell_that_reads(base, "\\ring.seen")
+    read, seen = (f"-mode inv -module small -cell {each} -port Y -portbit 0" for each in (cell_that_reads(base, "\\ring.chosen"), cell))
+    mutants = [Mutant(1, read, ""), Mutant(2, seen, "")]
+    assert unread(mutants, ring) == set()
+    assert unread(mutants, ring, probes=False) == {2}
+
+
+def test_blocks_of_a_cell():
+    assert blocks(r"$flatten\errors.\scaler.$or$core.v:60$18") == ["errors", r"errors.\scaler"]
+    assert blocks(r"$flatten\cost$313.$procdff$1") == ["cost$313"]
+    assert blocks("$procmux$93") == []
+
+
+def test_an_unknown_design_is_refused_by_name(capsys):
+    assert main(["series:leak", "--count", "3"]) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert shown.err.startswith("series:leak: there is no such file. ")
+    assert "did you mean series:leaky" in shown.err
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "65536", "many"])
+def test_a_count_of_mutants_is_refused(count, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["node", f"--count={count}"])
+    assert ended.value.code == 2
+    assert f"it must be a whole number from 1 to 65535, not {count}" in capsys.readouterr().err
+
+
+class Interrupted(Campaign):
+    """A campaign without a simulator, which the mutant ``last`` interrupts."""
+
+    def __init__(self, work, last: int):
+        self.mutants = [Mutant(number, "", f"place {number}") for number in range(1, 10)]
+        self.again, self._results, self.last, self.ran = (), work / "results.jsonl", last, []
+
+    def result(self, mutant: Mutant) -> Result:
+        if mutant.number == self.last:
+            raise KeyboardInterrupt
+        self.ran.append(mutant.number)
+        return Result(mutant.number, mutant.place, "killed", "plain")
+
+
+def test_an_interrupted_campaign_goes_on(tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(tmp_path, 4).run(1)
+    assert Interrupted(tmp_path, 0).done().keys() == {1, 2, 3}
+    again = Interrupted(tmp_path, 0)
+    results = again.run(1, Progress(9))
+    assert again.ran == [4, 5, 6, 7, 8, 9]
+    assert [result.number for result in results] == list(range(1, 10))
+    assert capsys.readouterr().err == "9 of 9 mutants after 0 s: 9 killed\n"

@@ -67,6 +67,17 @@ def test_changes_of_the_hardware(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_change_that_costs_cycles_alone(tmp_path):
+    """All values are the same; the core is busy for longer, since it takes a cycle more to say that a pass has ended."""
+    module = Path("rtl_gen/presentation/array.py")
+    every = changes((ROOT / module).read_text(encoding="utf-8"))
+    (change,) = (each for each in every if "slots[self.learned_latency - 0]" in each.text)
+    result = SourceCampaign(module, ["node"], [], tmp_path).result(1, change)
+    assert (result.outcome, result.by) == ("killed", "node: plain")
+    assert "busy cycles, not" in result.why
+
+
+@pytest.mark.slow
 def test_changes_of_what_the_model_shares(tmp_path):
     """Model and hardware agree; a test with an oracle of its own sees the change."""
     wanted = {"rest >= half -> rest > half": "killed tests"}

@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 SAMPLES = 6
+"""Number of different samples of a scenario."""
+NEAR_SAMPLES = 72
+"""The same, where targets are near each other, so that each of their bits decides an order."""
 
 
 class ShownStep(NamedTuple):
@@ -317,7 +320,7 @@ class Rehearsal:
     samples : int
         Length of the sample stream, in samples.
     near : bool
-        Whether the targets of a sample are all but equal, and near the half at which a single one is judged.
+        Whether the targets of a sample are equal or differ by a bit, and are near the half at which a single one is judged.
 
     Attributes
     ----------
@@ -337,10 +340,11 @@ class Rehearsal:
         self._spec, self._scenario = spec, scenario
         self.ports = Ports.of(spec)
         self._parameters = random_parameters(rng, spec)
-        self._inputs, self._targets = samples_of(rng, spec, SAMPLES)
+        different = NEAR_SAMPLES if near else SAMPLES
+        self._inputs, self._targets = samples_of(rng, spec, different)
         if near:
-            self._targets = near_targets(rng, spec, SAMPLES)
-        self._order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
+            self._targets = near_targets(rng, spec, different)
+        self._order = np.array([rng.randrange(different) for _ in range(samples)])
         recorder = BenchLink()
         scenario(self._attempt(recorder))
         self.program = recorder.program(stream_table(spec, self._inputs, self._targets), self._order)
@@ -404,10 +408,14 @@ def samples_of(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.nda
 
 
 def near_targets(rng: random.Random, spec: DesignSpec, count: int) -> np.ndarray:
-    """Targets (int64, shape (count, n_out)) that differ by at most a place, around the half, the ends, zero, and anything else."""
+    """Targets (int64, shape (count, n_out)) that differ by one or by a bit, around the half, the ends, zero, and anything else."""
     form, outputs = spec.formats.activation, spec.network.n_out
     middles = [1 << max(form.fraction_bits - 1, 0), form.min, form.max, 0, rng.randint(form.min, form.max), rng.randint(form.min, form.max)]
-    rows = [[middles[number % len(middles)] + rng.choice((-1, 0, 0, 1)) for _ in range(outputs)] for number in range(count)]
+    places = [0 if number % 2 else rng.randrange(form.width) for number in range(count)]
+    rows = [
+        [middles[number % len(middles)] + (rng.choice((-1, 0, 0, 1)) << place) for _ in range(outputs)]
+        for number, place in enumerate(places)
+    ]
     return np.clip(np.array(rows, dtype=np.int64), form.min, form.max)
 
 

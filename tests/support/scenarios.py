@@ -12,6 +12,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.optimizer import ShiftAdam
 from python_ref.spec.registers import MAGIC, Command, Memory, Status, register_map
+from python_ref.spec.schedule import MAX_PERIOD
 from sim import host
 from tests.support.designs import random_parameters
 from tests.support.lockstep import Lockstep
@@ -23,6 +24,7 @@ __all__ = [
     "extremes",
     "host_access",
     "large_counts",
+    "long_periods",
     "no_commands",
     "other_periods",
     "plain",
@@ -339,18 +341,26 @@ def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
 
 
 def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
-    """A host that gives a core parameters for which outputs are equal or nearly so: all zero, and neurons of a layer that are alike."""
+    """A host that gives a core parameters for which outputs are equal or nearly so.
+
+    All are zero, or neurons of a layer are alike, or outputs are their biases alone, which differ by a bit.
+    """
     alike = np.concatenate(
         [np.resize(random_parameters(rng, spec)[: layer.n_parameters // layer.n_out], layer.n_parameters) for layer in spec.network.layers]
     )
 
     near = [rng.choice((-1, 1)) * alike + np.array([rng.choice((-1, 0, 0, 1)) << place for _ in alike]) for place in (*range(8), 0, 2, 4)]
+    last = spec.network.layers[-1]
+    for place in range(spec.formats.weight.width - 1):
+        rows = np.zeros((last.n_out, last.n_parameters // last.n_out), dtype=np.int64)  # a neuron's bias comes first
+        rows[:, 0] = rng.randint(*spec.parameter_limits) // 4 + np.array([rng.choice((-1, 0, 1)) << place for _ in rows])
+        near.append(np.concatenate([alike[: -rows.size], rows.ravel()]))
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
         for parameters in (np.zeros_like(alike), alike, *near, -alike):
             lockstep.load(np.clip(parameters, *spec.parameter_limits))
-            lockstep.infer(9)
+            lockstep.infer(11)
             lockstep.check_registers()
             lockstep.train(1)
         lockstep.check_registers()
@@ -379,6 +389,34 @@ def discarding(spec: DesignSpec) -> Scenario:
         lockstep.check_registers()
 
     return scenario
+
+
+def long_periods(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
+    """A host that sets each period in turn to each power of two that a core can count, and a design of that core; None if there are none.
+
+    Where a bit of such a period is lost, it is the shortest one, which a few steps show.
+    """
+    fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
+    found = []
+    for name in ("perturbation_period", "sample_period", "update_period"):
+        for bit in range(1, MAX_PERIOD.bit_length()):
+            try:
+                other = replace(fixed, schedule=replace(spec.schedule, **{name: 1 << bit}))
+            except DesignError:
+                continue
+            if other.digest == fixed.digest:
+                found.append(other)
+    if not found:
+        return None
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for other in found:
+            lockstep.restart(spec=other)
+            lockstep.train(3)
+            lockstep.check_registers()
+
+    return fixed, scenario
 
 
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
