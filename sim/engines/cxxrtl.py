@@ -25,9 +25,11 @@ from sim.process import build_stamp, follow, piped_output
 from sim.program import Program
 from sim.run import RESET_CYCLES, Outcome, Stalls
 
-__all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
+__all__ = ["GCC_FAULTS", "build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
 
 _DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
+GCC_FAULTS = Path(__file__).with_name("gcc_faults.h")
+"""C++ that every file of a model begins with: without it, GCC may compile the file wrongly."""
 _PARTS = tuple(f"part{number}" for number in range(4))
 """Names, without extension, of the further C++ files of a large model besides ``model.cc``."""
 
@@ -134,7 +136,8 @@ def build_model(
     directory.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version(package.replace("_", "-"))
     size = verilog.stat().st_size
-    current, done = build_stamp(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
+    texts = [file.read_text(encoding="utf-8") for file in (driver, GCC_FAULTS)]
+    current, done = build_stamp(directory, verilog, top, waves, optimize, compiler, package, version, *texts)
     if current:
         return directory / "model"
     made = ("model", "model.o", "driver.o", "model.cc", "model.h", *(f"{part}.{ending}" for part in _PARTS for ending in ("cc", "o")))
@@ -154,6 +157,8 @@ def build_model(
         "-std=c++17",
         optimize,
         "-w",
+        "-include",
+        str(GCC_FAULTS),
         "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
         f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
         "-I.",

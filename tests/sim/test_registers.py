@@ -27,7 +27,6 @@ COMMIT = "".join(f"\t\tif ({name}.commit(observer)) changed = true;\n" for name 
 PROGRAM = """
 #include <cxxrtl/cxxrtl.h>
 #include <cstdio>
-#include <cstring>
 using namespace cxxrtl;
 {loop}
 template<size_t Bits>
@@ -45,7 +44,8 @@ bool same(uint32_t seed, uint32_t few) {{
         bool changed = false;
         for (auto &each : one) changed |= each.commit(observer);
         if (commit_registers<Bits>(other, 9) != changed) return false;
-        if (std::memcmp(one, other, sizeof one)) return false;
+        for (int n = 0; n < 9; n++)
+            if (one[n].curr != other[n].curr || one[n].next != other[n].next) return false;
     }}
     return true;
 }}
@@ -56,10 +56,21 @@ int main() {{
 
 
 def test_the_loop_commits_what_each_register_would(tmp_path: Path) -> None:
-    """Registers of one, two and four words, of which often none changes."""
+    """Registers of one, two and four words, of which often none changes; without ``gcc_faults.h``, GCC 12.2 finds them different."""
     (tmp_path / "commit.cc").write_text(PROGRAM.format(loop=registers._LOOP), encoding="utf-8")
     runtime = cxxrtl.yosys_share() / "include/backends/cxxrtl/runtime"
-    command = [*cxxrtl.find_compiler(), "-std=c++17", "-O1", "-w", f"-I{runtime}", "-o", "commit", "commit.cc"]
+    command = [
+        *cxxrtl.find_compiler(),
+        "-std=c++17",
+        "-O1",
+        "-w",
+        "-include",
+        str(cxxrtl.GCC_FAULTS),
+        f"-I{runtime}",
+        "-o",
+        "commit",
+        "commit.cc",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True)
     assert subprocess.run([tmp_path / "commit"], capture_output=True, text=True, check=True).stdout == "111111\n"
 
