@@ -157,8 +157,7 @@ def build_model(
         "-std=c++17",
         optimize,
         "-w",
-        "-include",
-        str(GCC_FAULTS),
+        *("-include", str(GCC_FAULTS)),
         "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
         f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
         "-I.",
