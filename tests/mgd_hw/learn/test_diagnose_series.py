@@ -52,6 +52,7 @@ steps = 12_000
 """
 
 
+@pytest.mark.slow
 def test_errors_that_round_to_zero_are_counted_where_presentations_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step, though the run records its steps in blocks that begin in the middle of a presentation."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 14)
@@ -83,6 +84,7 @@ def test_outputs_that_never_spike_are_named() -> None:
     assert silent_advice(list(range(14)))[0].startswith("outputs 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, … never spike")
 
 
+@pytest.mark.slow
 def test_outputs_that_never_spike_are_told() -> None:
     """By ``compare``, of the fixed model's run, and by ``diagnose``, each with the remedy."""
     design = parse(SPIKING.format(scale=0.1), "a.toml")

@@ -32,6 +32,7 @@ learning_rate = -8
 """
 
 
+@pytest.mark.slow
 def test_gradients_that_round_to_zero_are_counted_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step on the page, though the run records its steps in blocks: a step adds s·g to G, so that |G| shows g."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 14)
