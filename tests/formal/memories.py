@@ -77,7 +77,7 @@ class Passes(Bench):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.core = Core(spec)
-        array = self.core.array
+        self.array = array = self.core.array
         self.rounds = 1 if spec.optimizer_state else 2
         self.earliest = max(6, array.timing.parameter + 3)
         """Cycles after the last one of a step from which on the next one may start; the update is decided together with the start."""
@@ -118,19 +118,23 @@ class Passes(Bench):
 
     def _memories(self, update: Signal) -> list[tuple[str, int, int, Any]]:
         """Each memory of a lane: its name, the stages of its read and of its write, and when a correlating pass writes it."""
-        spec, timing = self.spec, self.core.array.timing
+        spec, timing = self.spec, self.array.timing
         rows: list[tuple[str, int, int, Any]] = [("parameter", timing.parameter_read, timing.parameter, update)]
         if spec.gradient_memory:
             rows.append(("gradient", timing.gradient_read, timing.gradient, 1))
         return rows + [(name, timing.state_read, stage, update) for name, stage in timing.state.items()]
 
+    def _given(self, number: int) -> Any:
+        """What is broadcast to a lane."""
+        return self.broadcast
+
     def _summed(self, m: Module, lane: Opened, number: int, visited: list[Any], update: Signal) -> None:
         """Assert that θ of a lane's word, or G, is the sum of what its visits gave, and m a mean of such sums."""
-        timing, spec, direct = self.core.array.timing, self.spec, self.spec.direct_update
+        timing, spec, direct = self.array.timing, self.spec, self.spec.direct_update
         name, read, write = ("parameter", timing.parameter_read, timing.parameter) if direct else ("gradient", 0, timing.gradient)
         assert (read, write) == (0, 3)
         low, high = spec.parameter_limits if direct else limits(spec.gradient_format.width)
-        block, g = lane.names["self"], self.broadcast
+        block, g = lane.names["self"], self._given(number)
         total = Signal.like(getattr(block, name))
         shares = [Signal(signed(len(g) + 1), name=f"share{stage}") for stage in (1, 2, 3)]
         m.d.comb += shares[0].eq(Mux(self.replay.active[number], Mux(self.replay.negative[number] ^ direct, -g, g), 0))
