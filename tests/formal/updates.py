@@ -366,24 +366,32 @@ _CLEARS = control("G is cleared without an update", f"{_ARRAY}._memories", "self
 _ONCE = control("G is written with updates alone", f"{_ARRAY}._writes", "1 if memory is Memory.GRADIENT else ", "", 40)
 _STATE = control("m is written without an update", f"{_ARRAY}._writes", "else self._updates(slot)", "else 1", 50)
 
+_ALONE = (
+    ("θ", "fused_narrow", (2, 2, 1), 1, 8, 80, (_EARLY, _FAR, _FORWARD, _ALL, _FIRST, _ERROR)),
+    ("θ", "fused_narrow", (2, 3, 1), 2, 8, 80, (_FAR, _FORWARD, _ERROR)),
+    ("G", "node_memory", (2, 2, 1), 1, 8, 70, (_EARLY, _FAR, _CLEARS, _ONCE)),
+    ("m", "momentum", (2, 2, 1), 1, 8, 70, (_FORWARD, _STATE, _ERROR)),
+)
+_IN_TIME = (
+    ("θ just in time", "in_time", (2, 1, 1), 1, 16, 80, (_FAR, _GAP, _ERROR_TOO, _LAST)),
+    ("θ just in time", "in_time", (2, 3, 1), 2, 16, 80, (_FAR, _LAST)),
+    ("G just in time", "in_time_memory", (2, 2, 1), 1, 20, 80, (_FAR, _CLEARS, _ONCE, _FIRST)),
+)
+
 PROPERTIES = (
     *(
         Property(
             f"applied errors, {kind}, {'-'.join(map(str, sizes))} on {lanes} lanes",
-            "presentation.array.NodeArray, presentation.sequencer.PassSequencer",
-            partial(JustInTimePasses if DESIGNS[name].just_in_time else NodePasses, small(name, sizes, lanes)),
+            block,
+            partial(bench, small(name, sizes, lanes)),
             Induction(depth),
             reach,
             faults,
         )
-        for kind, name, sizes, lanes, depth, reach, faults in (
-            ("θ", "fused_narrow", (2, 2, 1), 1, 8, 80, (_EARLY, _FAR, _FORWARD, _ALL, _FIRST, _ERROR)),
-            ("θ", "fused_narrow", (2, 3, 1), 2, 8, 80, (_FAR, _FORWARD, _ERROR)),
-            ("G", "node_memory", (2, 2, 1), 1, 8, 70, (_EARLY, _FAR, _CLEARS, _ONCE)),
-            ("θ just in time", "in_time", (2, 1, 1), 1, 16, 80, (_FAR, _GAP, _ERROR_TOO, _LAST)),
-            ("θ just in time", "in_time", (2, 3, 1), 2, 16, 80, (_FAR, _LAST)),
-            ("G just in time", "in_time_memory", (2, 2, 1), 1, 20, 80, (_FAR, _CLEARS, _ONCE, _FIRST)),
-            ("m", "momentum", (2, 2, 1), 1, 8, 70, (_FORWARD, _STATE, _ERROR)),
+        for bench, block, rows in (
+            (NodePasses, "presentation.array.NodeArray, presentation.sequencer.PassSequencer", _ALONE),
+            (JustInTimePasses, "presentation.just_in_time.JustInTimeArray, JustInTimeSequencer", _IN_TIME),
         )
+        for kind, name, sizes, lanes, depth, reach, faults in rows
     ),
 )
