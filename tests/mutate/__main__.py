@@ -53,6 +53,7 @@ from tests.support.scenarios import (
     host_access,
     large_counts,
     long_periods,
+    near_limits,
     no_commands,
     other_periods,
     plain,
@@ -163,6 +164,7 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     found.append(("no commands", spec, no_commands(), None))
     found.append(("ties", spec, ties(rng, spec), None))
     found.append(("extremes", spec, extremes(rng, spec), None))
+    found.append(("near limits", spec, near_limits(random.Random(f"near limits {seed}"), spec), None))
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
     found.append(("cut", spec, cutting(rng, spec), None))

@@ -25,6 +25,7 @@ __all__ = [
     "host_access",
     "large_counts",
     "long_periods",
+    "near_limits",
     "no_commands",
     "other_periods",
     "plain",
@@ -340,6 +341,30 @@ def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
     return scenario
 
 
+def near_limits(rng: random.Random, spec: DesignSpec, loads: int = 24) -> Scenario:
+    """A host that gives a core parameters which are a power of two from a limit, for one step each time.
+
+    A parameter that is pushed beyond its limit changes unless it is there already, which each of its bits decides.
+    """
+    low, high = spec.parameter_limits
+    places = spec.formats.weight.width - 2
+
+    def near() -> int:
+        away = 1 << rng.randrange(places)
+        return rng.choice((low + away, high - away))
+
+    given = [np.clip([near() for _ in range(spec.n_parameters)], low, high) for _ in range(loads)]
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for parameters in given:
+            lockstep.load(parameters)
+            lockstep.train(spec.schedule.update_period)
+        lockstep.check_registers()
+
+    return scenario
+
+
 def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
     """A host that gives a core parameters for which outputs are equal or nearly so.
 
@@ -432,7 +457,8 @@ def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Sce
             schedule = replace(spec.schedule, **dict(zip(("perturbation_period", "sample_period", "update_period"), periods, strict=True)))
             other = replace(fixed, schedule=schedule)
             if spec.series:
-                other = replace(other, perturbation=replace(spec.perturbation, hold=rng.randint(1, spec.network.frames)))
+                hold, segments = rng.randint(1, spec.network.frames), spec.unrolled.segments
+                other = replace(other, perturbation=replace(spec.perturbation, hold=hold, segments=segments))
         except DesignError:
             continue
         if other.digest == fixed.digest and (schedule != spec.schedule or other.perturbation != spec.perturbation):
