@@ -178,9 +178,9 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
         found.append(("resume", spec, resuming((2, 2), block), None))
         reads = max(60, _reads(spec, 2)), max(150, _reads(spec, 9))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec), reads), None))
-        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
-            if others is not None:
-                found.append((name, *others, Stalls(7, 0.3)))
+    for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
+        if others is not None:
+            found.append((name, *others, Stalls(7, 0.3)))
     samples = 500 + 3 * block
     ready = [
         Rehearsed(name, Rehearsal(each, scenario, rng, samples, near=name == "ties"), stalls) for name, each, scenario, stalls in found

@@ -188,7 +188,7 @@ def rehearsed_learner(spec: LearnerSpec, seed: int = 1) -> list[Rehearsed]:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 90) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
-        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
-            if others is not None:
-                found.append((name, *others, Stalls(7, 0.3)))
+    for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
+        if others is not None:
+            found.append((name, *others, Stalls(7, 0.3)))
     return [Rehearsed(name, LearnerRehearsal(each, scenario, rng), stalls, patience=20_000) for name, each, scenario, stalls in found]
