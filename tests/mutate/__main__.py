@@ -56,6 +56,7 @@ from tests.support.scenarios import (
     near_limits,
     no_commands,
     other_periods,
+    other_rates,
     plain,
     random_scenario,
     resuming,
@@ -178,7 +179,8 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
         found.append(("resume", spec, resuming((2, 2), block), None))
         reads = max(60, _reads(spec, 2)), max(150, _reads(spec, 9))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec), reads), None))
-    for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
+    others_of = {"other periods": other_periods(rng, spec), "long periods": long_periods(spec), "other rates": other_rates(spec)}
+    for name, others in others_of.items():
         if others is not None:
             found.append((name, *others, Stalls(7, 0.3)))
     samples = 500 + 3 * block

@@ -28,6 +28,7 @@ __all__ = [
     "near_limits",
     "no_commands",
     "other_periods",
+    "other_rates",
     "plain",
     "random_scenario",
     "resuming",
@@ -442,6 +443,17 @@ def long_periods(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
             lockstep.check_registers()
 
     return fixed, scenario
+
+
+def other_rates(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
+    """A host that sets every exponent that a core was built for, from the largest one down, and a design of that core with these rates;
+    None if an exponent follows from more than the rate."""
+    fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
+    (low, high), largest = spec.exponents, max(rate for _, rate in spec.schedule.learning_rate)
+    every = 2 * max(2, spec.schedule.update_period)
+    rates = tuple((number * every, largest - number) for number in range(high - low + 1))
+    falling = replace(fixed, schedule=replace(spec.schedule, learning_rate=rates))
+    return (falling, plain(len(rates) * every)) if falling.digest == fixed.digest else None
 
 
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
