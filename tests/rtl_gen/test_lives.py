@@ -208,7 +208,7 @@ ELSEWHERE = (
             "presentation.core:NodeCore._connect_probes",
             "(~is_unperturbed(self._cost_bank) | controller.shown)",
             "1",
-            "random 1",
+            "stop 1",
         ),
     ),
     (
