@@ -53,8 +53,10 @@ from tests.support.scenarios import (
     host_access,
     large_counts,
     long_periods,
+    near_limits,
     no_commands,
     other_periods,
+    other_rates,
     plain,
     random_scenario,
     resuming,
@@ -163,6 +165,7 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
     found.append(("no commands", spec, no_commands(), None))
     found.append(("ties", spec, ties(rng, spec), None))
     found.append(("extremes", spec, extremes(rng, spec), None))
+    found.append(("near limits", spec, near_limits(random.Random(f"near limits {seed}"), spec), None))
     found.append(("counters", spec, counting_to_the_end(spec), None))
     found += [(f"reset {number}", spec, resetting(rng, spec), stalls) for number, stalls in ((1, None), (2, Stalls(9, 0.3)))]
     found.append(("cut", spec, cutting(rng, spec), None))
@@ -176,9 +179,10 @@ def _rehearsed_core(spec: DesignSpec, seed: int) -> list[Rehearsed]:
         found.append(("resume", spec, resuming((2, 2), block), None))
         reads = max(60, _reads(spec, 2)), max(150, _reads(spec, 9))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec), reads), None))
-        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
-            if others is not None:
-                found.append((name, *others, Stalls(7, 0.3)))
+    others_of = {"other periods": other_periods(rng, spec), "long periods": long_periods(spec), "other rates": other_rates(spec)}
+    for name, others in others_of.items():
+        if others is not None:
+            found.append((name, *others, Stalls(7, 0.3)))
     samples = 500 + 3 * block
     ready = [
         Rehearsed(name, Rehearsal(each, scenario, rng, samples, near=name == "ties"), stalls) for name, each, scenario, stalls in found

@@ -27,6 +27,7 @@ from tests.support.scenarios import (
     long_periods,
     no_commands,
     other_periods,
+    other_rates,
     plain,
     random_scenario,
     resuming,
@@ -188,7 +189,8 @@ def rehearsed_learner(spec: LearnerSpec, seed: int = 1) -> list[Rehearsed]:
         found += [(f"stop {number}", spec, stopping([rng.randint(0, 90) for _ in range(3)]), None) for number in (1, 2)]
         found.append(("resume", spec, resuming((2, 2), block), None))
         found.append(("writes while busy", spec, writes_while_busy(spec, random_parameters(rng, spec)), None))
-        for name, others in (("other periods", other_periods(rng, spec)), ("long periods", long_periods(spec))):
-            if others is not None:
-                found.append((name, *others, Stalls(7, 0.3)))
+    others_of = {"other periods": other_periods(rng, spec), "long periods": long_periods(spec), "other rates": other_rates(spec)}
+    for name, others in others_of.items():
+        if others is not None:
+            found.append((name, *others, Stalls(7, 0.3)))
     return [Rehearsed(name, LearnerRehearsal(each, scenario, rng), stalls, patience=20_000) for name, each, scenario, stalls in found]

@@ -27,6 +27,10 @@ _SCRIPTS = (
 """Commands of ABC, one after the other until one proves that the networks are equal, and what it then says."""
 
 
+_TOGETHER = (("controller", "sequencer"), ("controller", "sequencer", "operands"))
+"""Blocks that are tried together, since only their partners keep them from states in which the change shows."""
+
+
 def find_abc() -> Path | None:
     """Return the path of ABC, or None if the native package of Yosys is not installed."""
     package = importlib.util.find_spec("pyosys")
@@ -48,10 +52,10 @@ def blocks(cell: str) -> list[str]:
 
 
 def equal_from_power_up(mutant: Mutant, base: Path, directory: Path, *, whole: bool = False, seconds: float = 20.0) -> str:
-    """Prove a device equal from power-up on: first the innermost block of the change alone, then those around it.
+    """Prove a device equal from power-up on: first the innermost block of the change alone, then those around it, then blocks together.
 
-    A block is alone where all its inputs may be anything in each cycle, its reset among them. If its outputs, and what it tells its
-    memories, are then the same, they are so in any device.
+    A block is alone where all its inputs may be anything in each cycle, its reset among them; so are blocks together. If its outputs, and
+    what it tells its memories, are then the same, they are so in any device.
 
     Parameters
     ----------
@@ -69,26 +73,32 @@ def equal_from_power_up(mutant: Mutant, base: Path, directory: Path, *, whole: b
     Returns
     -------
     str
-        Name of the block that is proved equal; "the device" if that is; or an empty string if nothing is proved.
+        Name of the block that is proved equal, or names of those together; "the device" if that is; or an empty string if nothing is
+        proved.
     """
     abc = find_abc()
     if abc is None:
         return ""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "base.il").write_bytes(base.read_bytes())
-    for block in [*reversed(blocks(mutant.argument("cell"))), *([""] if whole else [])]:
+    found = blocks(mutant.argument("cell"))
+    alone = [(block,) for block in reversed(found)]
+    together = [group for group in _TOGETHER if found and found[0] in group]
+    for part in [*alone, *together, *([()] if whole else [])]:
         with suppress(YosysError):
-            _miter(mutant, block, directory)
-            if _proved(abc, directory, _SCRIPTS if block else _SCRIPTS[:2], seconds):
-                return block or "the device"
+            _miter(mutant, part, directory)
+            if _proved(abc, directory, _SCRIPTS if part else _SCRIPTS[:2], seconds):
+                return " and ".join(part) or "the device"
     return ""
 
 
-def _miter(mutant: Mutant, block: str, directory: Path) -> None:
-    """Write a network of the block, and of its mutant with the same inputs, whose output tells that something differs."""
-    escaped = block.replace("$", "?")
-    cut = [f"select -set part c:?flatten\\{escaped}.* c:{escaped}.* %u", "submod -name part @part", "hierarchy -top part"]
-    before = ["read_rtlil base.il", "memory_collect", *WITHOUT_PROBES, *(cut if block else ["rename -top part"])]
+def _miter(mutant: Mutant, part: tuple[str, ...], directory: Path) -> None:
+    """Write a network of the blocks, all of the device if there are none, and of their mutant with the same inputs, whose output tells
+    that something differs."""
+    names = [block.replace("$", "?") for block in part]
+    cells = " ".join(f"c:?flatten\\{name}.* c:{name}.* %u{' %u' if number else ''}" for number, name in enumerate(names))
+    cut = [f"select -set part {cells}", "submod -name part @part", "hierarchy -top part"]
+    before = ["read_rtlil base.il", "memory_collect", *WITHOUT_PROBES, *(cut if part else ["rename -top part"])]
     for name, change in (("gold", []), ("gate", [f"mutate {mutant.within('part')}"])):
         commands = [*before, *change, "opt_clean -purge", f"rename part {name}", f"write_json {name}.json"]
         run_yosys(commands, directory, name=name, timeout=200)

@@ -18,7 +18,7 @@ from tests.support.faults import Fault, planted
 
 NAMES = (
     *("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts"),
-    *("writes while busy", "drop a part", "starving", "long periods"),
+    *("writes while busy", "drop a part", "starving", "long periods", "near limits", "other rates"),
 )
 """Scenarios that the other tests do not run."""
 
@@ -171,6 +171,116 @@ ELSEWHERE = (
             "plain",
         ),
     ),
+    (
+        "series:leaky",
+        Fault(
+            "the number of frames of a sign loses its upper bit",
+            "series.controller:SeriesController.elaborate",
+            "self.hold.eq(self.hold_set)",
+            "self.hold.eq(self.hold_set[:1])",
+            "other periods",
+        ),
+    ),
+    (
+        "xor",
+        Fault(
+            "a parameter is at its limit whatever its third group of bits is",
+            "lane:BaseLane._update",
+            "at_limit.all()",
+            "Cat(at_limit[:2], at_limit[3:]).all()",
+            "near limits",
+        ),
+    ),
+    (
+        "xor",
+        Fault(
+            "a bit of the rounding noise is lost",
+            "perturbation:RoundingNoise.elaborate",
+            "self.o.eq(self.words(state))",
+            "self.o.eq(self.words(state) & ~4)",
+            "other rates",
+        ),
+    ),
+    (
+        "node:two-steps",
+        Fault(
+            "the cost of a repeated pass is shown",
+            "presentation.core:NodeCore._connect_probes",
+            "(~is_unperturbed(self._cost_bank) | controller.shown)",
+            "1",
+            "stop 1",
+        ),
+    ),
+    (
+        "node:two-steps",
+        Fault(
+            "all probes have one bank",
+            "presentation.sequencer:PassSequencer.elaborate",
+            "bank.eq(self.bank)",
+            "bank.eq(self.bank & 2)",
+            "plain",
+        ),
+    ),
+    (
+        "node",
+        Fault(
+            "a pass that begins behind the first layer begins with its first word",
+            "presentation.array:NodeArray._address",
+            "ahead.begin & ~loads",
+            "ahead.begin",
+            "plain",
+        ),
+    ),
+    (
+        "node",
+        Fault(
+            "the neurons of all passes have one signature",
+            "presentation.signature:ForwardSignature.elaborate",
+            '(self.neuron_bank.any() == number), f"takes{number}")\n        ends = waits(self.cost_stb & (self.cost_bank.any() == number)',
+            '(number == 1), f"takes{number}")\n        ends = waits(self.cost_stb & (number == 1)',
+            "plain",
+        ),
+    ),
+    (
+        "node_memory",
+        Fault(
+            "a bit of the host's word of G is lost",
+            "presentation.lane:NodeLane._sum",
+            "self.host_word[: len(self.gradient)]",
+            "(self.host_word[: len(self.gradient)] & ~128)",
+            "host access",
+        ),
+    ),
+    (
+        "series:leaky",
+        Fault(
+            "outputs are read at another address",
+            "series.operands:SeriesOperands._fetch",
+            "outputs.addr.eq(address)",
+            "outputs.addr.eq(address ^ 1)",
+            "plain",
+        ),
+    ),
+    (
+        "series:lif",
+        Fault(
+            "a bit of a current is lost",
+            "series.state:StateUnit._current",
+            "aligned.eq(by_binary_point(fractions, shifted, self.coming.layer))",
+            "aligned.eq(by_binary_point(fractions, shifted, self.coming.layer) & ~(1 << 15))",
+            "plain",
+        ),
+    ),
+    (
+        "stochastic:plain",
+        Fault(
+            "a bit of a loaded state is lost",
+            "perturbation:StateLoader.elaborate",
+            "self.beat.eq(kept)",
+            "self.beat.eq(kept & ~(1 << 16))",
+            "plain",
+        ),
+    ),
 )
 """Faults of what the design ``node`` does not have, each with a design that has it."""
 
@@ -221,6 +331,16 @@ def test_a_fault_of_a_learner_is_seen(tmp_path, monkeypatch):
     fault = "learner.measuring:Measurement.elaborate", "opens.eq(settling & timer.done)", "opens.eq(settling)"
     planted(Fault("no time to settle", *fault, "learner"), monkeypatch.setattr)
     assert failing(spec_of("learner"), tmp_path, ("plain",)).keys() == {"plain"}
+
+
+@pytest.mark.slow
+def test_a_sample_of_a_learner_is_seen_with_other_periods(tmp_path, monkeypatch):
+    """An index that is wrong behind every other step is right where a sample lasts for two steps, as the design says."""
+    right = "with m.If(flags.takes):\n                m.d.sync += self.sample.payload.eq(following)"
+    wrong = "m.d.sync += self.sample.payload.eq(Mux(flags.takes, following, self.sample.payload) ^ 1 << 17)"
+    fault = "learner.controller:LearnerController.elaborate", right, wrong
+    planted(Fault("another sample", *fault, "learner:adam"), monkeypatch.setattr)
+    assert failing(spec_of("learner:adam"), tmp_path, ("other periods",)).keys() == {"other periods"}
 
 
 @pytest.mark.slow

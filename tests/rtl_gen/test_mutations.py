@@ -174,6 +174,31 @@ def test_a_block_is_equal_from_power_up(ring, tmp_path, change, equal):
     assert equal_from_power_up(mutant, ring / "base.il", tmp_path, whole=True, seconds=5) == ("ring" if equal else "")
 
 
+TWO = """
+module controller(input clk, input rst, output reg [1:0] turn = 1);
+  always @(posedge clk) turn <= rst ? 2'b01 : {turn[0], turn[1]};
+endmodule
+module sequencer(input clk, input [1:0] turn, output reg y);
+  always @(posedge clk)
+    y <= turn[0] & turn[1];
+endmodule
+module small(input clk, input rst, output y);
+  wire [1:0] turn;
+  controller controller(.clk(clk), .rst(rst), .turn(turn)); sequencer sequencer(.clk(clk), .turn(turn), .y(y));
+endmodule
+"""
+"""A block that is never told two turns at a time, which only the other one keeps it from."""
+
+
+@pytest.mark.skipif(find_abc() is None, reason="ABC is in the native package of Yosys alone")
+def test_two_blocks_are_equal_together(tmp_path):
+    (tmp_path / "small.v").write_text(TWO, encoding="utf-8")
+    run_yosys(["read_verilog small.v", "hierarchy -top small", "proc", "flatten", "clean", "write_rtlil base.il"], tmp_path)
+    changes = {mode: of_line(tmp_path, "and", 7, mode, "Y", 0) for mode in ("const0", "const1")}
+    found = {mode: equal_from_power_up(change, tmp_path / "base.il", tmp_path / mode, seconds=5) for mode, change in changes.items()}
+    assert found == {"const0": "controller and sequencer", "const1": ""}
+
+
 def test_two_turns_at_a_time_are_not_equal_in_every_state(ring, tmp_path):
     assert equal_from_state_to_state(of_line(ring, "and", 4, "const0", "Y", 0), ring / "base.il", tmp_path) is None
 

@@ -25,8 +25,10 @@ __all__ = [
     "host_access",
     "large_counts",
     "long_periods",
+    "near_limits",
     "no_commands",
     "other_periods",
+    "other_rates",
     "plain",
     "random_scenario",
     "resuming",
@@ -340,6 +342,30 @@ def extremes(rng: random.Random, spec: DesignSpec) -> Scenario:
     return scenario
 
 
+def near_limits(rng: random.Random, spec: DesignSpec, loads: int = 24) -> Scenario:
+    """A host that gives a core parameters which are a power of two from a limit, for one step each time.
+
+    A parameter that is pushed beyond its limit changes unless it is there already, which each of its bits decides.
+    """
+    low, high = spec.parameter_limits
+    places = spec.formats.weight.width - 2
+
+    def near() -> int:
+        away = 1 << rng.randrange(places)
+        return rng.choice((low + away, high - away))
+
+    given = [np.clip([near() for _ in range(spec.n_parameters)], low, high) for _ in range(loads)]
+
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        for parameters in given:
+            lockstep.load(parameters)
+            lockstep.train(spec.schedule.update_period)
+        lockstep.check_registers()
+
+    return scenario
+
+
 def ties(rng: random.Random, spec: DesignSpec) -> Scenario:
     """A host that gives a core parameters for which outputs are equal or nearly so.
 
@@ -419,6 +445,17 @@ def long_periods(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
     return fixed, scenario
 
 
+def other_rates(spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
+    """A host that sets every exponent that a core was built for, from the largest one down, and a design of that core with these rates;
+    None if an exponent follows from more than the rate."""
+    fixed = replace(spec, formats=replace(spec.formats, error=spec.error_format)) if spec.node else spec
+    (low, high), largest = spec.exponents, max(rate for _, rate in spec.schedule.learning_rate)
+    every = 2 * max(2, spec.schedule.update_period)
+    rates = tuple((number * every, largest - number) for number in range(high - low + 1))
+    falling = replace(fixed, schedule=replace(spec.schedule, learning_rate=rates))
+    return (falling, plain(len(rates) * every)) if falling.digest == fixed.digest else None
+
+
 def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Scenario] | None:
     """A host that runs a core with shorter periods than it was built for, and in a network with state with signs that last for another
     number of frames, and a design of that core; None if no others are possible."""
@@ -432,7 +469,8 @@ def other_periods(rng: random.Random, spec: DesignSpec) -> tuple[DesignSpec, Sce
             schedule = replace(spec.schedule, **dict(zip(("perturbation_period", "sample_period", "update_period"), periods, strict=True)))
             other = replace(fixed, schedule=schedule)
             if spec.series:
-                other = replace(other, perturbation=replace(spec.perturbation, hold=rng.randint(1, spec.network.frames)))
+                hold, segments = rng.randint(1, spec.network.frames), spec.unrolled.segments
+                other = replace(other, perturbation=replace(spec.perturbation, hold=hold, segments=segments))
         except DesignError:
             continue
         if other.digest == fixed.digest and (schedule != spec.schedule or other.perturbation != spec.perturbation):
