@@ -21,7 +21,46 @@ from tests.formal.harness import Bench, Induction, Opened, Property, always, con
 from tests.formal.signs import weights
 from tests.support.faults import DESIGNS
 
-__all__ = ["PROPERTIES"]
+__all__ = ["PROPERTIES", "averaged", "kept", "limited", "limits", "thin"]
+
+
+def kept(m: Module, lane: Opened, name: str, own: Signal, reads: Any, writes: Any) -> None:
+    """Assert that a read of the word gives what was written last there, from its ``store`` in a lane."""
+    store, _ = lane.module._named_submodules[f"{name}s"]
+    look, block = store.read_port(domain="comb"), lane.names["self"]
+    value, read = getattr(block, name), Signal()
+    stored = Mux(block.gradient_clear, 0, value) if name == "gradient" else value
+    held = Signal(len(value))
+    with m.If(writes):
+        m.d.sync += held.eq(stored)
+    m.d.sync += read.eq(reads)
+    m.d.comb += look.addr.eq(own)
+    always(m, look.data.as_unsigned() == held, ~read | (getattr(block, f"host_{name}").as_unsigned() == held))
+
+
+def limited(value: Any, low: int, high: int) -> Any:
+    """The value, saturated."""
+    return Mux(value > high, high, Mux(value < low, low, value))
+
+
+def limits(width: int) -> tuple[int, int]:
+    """Smallest and largest number of so many bits."""
+    return -(1 << width - 1), (1 << width - 1) - 1
+
+
+def averaged(m: Module, spec: DesignSpec, lane: Opened, gradient: Any, visited: Any, update: Signal) -> Any:
+    """Assert that m of a lane's word becomes ⌊m − m·2⁻ᵏ + G⌋, saturated, with each update; return that, valid with ``visited``."""
+    (variable,), block = spec.optimizer_state, lane.names["self"]
+    assert variable.rounding is Rounding.FLOOR and variable.format.fraction_bits == spec.gradient_format.fraction_bits
+    k, mean = spec.optimizer.k, Signal.like(block.momentum)  # type: ignore[attr-defined]
+    exact = ((mean << k) - mean + (gradient << k)) >> k
+    following = limited(exact, *limits(variable.format.width))
+    with m.If(visited & update):
+        m.d.sync += mean.eq(following)
+    always(m, ~visited | ~update | (block.momentum == following))
+    store, _ = lane.module._named_submodules["momentums"]
+    always(m, store.read_ports[-1].data == mean)
+    return following
 
 
 class Passes(Bench):
@@ -38,7 +77,7 @@ class Passes(Bench):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.core = Core(spec)
-        array = self.core.array
+        self.array = array = self.core.array
         self.rounds = 1 if spec.optimizer_state else 2
         self.earliest = max(6, array.timing.parameter + 3)
         """Cycles after the last one of a step from which on the next one may start; the update is decided together with the start."""
@@ -69,7 +108,7 @@ class Passes(Bench):
             for lane, block in zip(lanes, array.lanes, strict=True):
                 always(m, getattr(block, f"{name}_read") == words[read], getattr(block, f"{name}_write") == words[write])
                 always(m, getattr(block, f"{name}_en") == (slots[write].real & slots[write].correlate & when))
-                self._kept(m, lane, name, own, reads, visited[write] & when)
+                kept(m, lane, name, own, reads, visited[write] & when)
         if self.spec.gradient_memory or self.spec.direct_update:
             for number, lane in enumerate(lanes):
                 self._summed(m, lane, number, visited, update)
@@ -79,67 +118,36 @@ class Passes(Bench):
 
     def _memories(self, update: Signal) -> list[tuple[str, int, int, Any]]:
         """Each memory of a lane: its name, the stages of its read and of its write, and when a correlating pass writes it."""
-        spec, timing = self.spec, self.core.array.timing
+        spec, timing = self.spec, self.array.timing
         rows: list[tuple[str, int, int, Any]] = [("parameter", timing.parameter_read, timing.parameter, update)]
         if spec.gradient_memory:
             rows.append(("gradient", timing.gradient_read, timing.gradient, 1))
         return rows + [(name, timing.state_read, stage, update) for name, stage in timing.state.items()]
 
-    def _kept(self, m: Module, lane: Opened, name: str, own: Signal, reads: Any, writes: Any) -> None:
-        """Assert that a read of the word gives what was written last there, from its ``store`` in a lane."""
-        store, _ = lane.module._named_submodules[f"{name}s"]
-        look, block = store.read_port(domain="comb"), lane.names["self"]
-        value, read = getattr(block, name), Signal()
-        stored = Mux(block.gradient_clear, 0, value) if name == "gradient" else value
-        kept = Signal(len(value))
-        with m.If(writes):
-            m.d.sync += kept.eq(stored)
-        m.d.sync += read.eq(reads)
-        m.d.comb += look.addr.eq(own)
-        always(m, look.data.as_unsigned() == kept, ~read | (getattr(block, f"host_{name}").as_unsigned() == kept))
+    def _given(self, number: int) -> Any:
+        """What is broadcast to a lane."""
+        return self.broadcast
 
     def _summed(self, m: Module, lane: Opened, number: int, visited: list[Any], update: Signal) -> None:
         """Assert that θ of a lane's word, or G, is the sum of what its visits gave, and m a mean of such sums."""
-        timing, spec, direct = self.core.array.timing, self.spec, self.spec.direct_update
+        timing, spec, direct = self.array.timing, self.spec, self.spec.direct_update
         name, read, write = ("parameter", timing.parameter_read, timing.parameter) if direct else ("gradient", 0, timing.gradient)
         assert (read, write) == (0, 3)
-        low, high = spec.parameter_limits if direct else self._limits(spec.gradient_format.width)
-        block, g = lane.names["self"], self.broadcast
+        low, high = spec.parameter_limits if direct else limits(spec.gradient_format.width)
+        block, g = lane.names["self"], self._given(number)
         total = Signal.like(getattr(block, name))
         shares = [Signal(signed(len(g) + 1), name=f"share{stage}") for stage in (1, 2, 3)]
         m.d.comb += shares[0].eq(Mux(self.replay.active[number], Mux(self.replay.negative[number] ^ direct, -g, g), 0))
         m.d.sync += [after.eq(before) for before, after in pairwise(shares)]
-        summed = self._limited(total + shares[2], low, high)
+        summed = limited(total + shares[2], low, high)
         with m.If(visited[3] & (update if direct else 1)):
             m.d.sync += total.eq(summed if direct else Mux(update, 0, summed))
         always(m, ~visited[1] | (getattr(block, f"host_{name}") == total), ~visited[3] | (getattr(block, name) == summed))
         store, _ = lane.module._named_submodules[f"{name}s"]
         always(m, store.read_ports[-1].data == total)
         if isinstance(spec.optimizer, Momentum):
-            self._averaged(m, lane, delayed(m, summed, timing.state["momentum"] - 3, "gradient_before"), visited, update)
-
-    def _averaged(self, m: Module, lane: Opened, gradient: Any, visited: list[Any], update: Signal) -> None:
-        """Assert that m of a lane's word becomes ⌊m − m·2⁻ᵏ + G⌋, saturated, with each update."""
-        (variable,), block, stage = self.spec.optimizer_state, lane.names["self"], self.core.array.timing.state["momentum"]
-        assert variable.rounding is Rounding.FLOOR and variable.format.fraction_bits == self.spec.gradient_format.fraction_bits
-        k, mean = self.spec.optimizer.k, Signal.like(block.momentum)  # type: ignore[attr-defined]
-        exact = ((mean << k) - mean + (gradient << k)) >> k
-        following = self._limited(exact, *self._limits(variable.format.width))
-        with m.If(visited[stage] & update):
-            m.d.sync += mean.eq(following)
-        always(m, ~visited[stage] | ~update | (block.momentum == following))
-        store, _ = lane.module._named_submodules["momentums"]
-        always(m, store.read_ports[-1].data == mean)
-
-    @staticmethod
-    def _limits(width: int) -> tuple[int, int]:
-        """Smallest and largest number of so many bits."""
-        return -(1 << width - 1), (1 << width - 1) - 1
-
-    @staticmethod
-    def _limited(value: Any, low: int, high: int) -> Any:
-        """The value, saturated."""
-        return Mux(value > high, high, Mux(value < low, low, value))
+            stage = timing.state["momentum"]
+            averaged(m, spec, lane, delayed(m, summed, stage - 3, "gradient_before"), visited[stage], update)
 
     def _words(self, m: Module, counts: Opened, inner: Opened, since: Signal) -> list[Any]:
         """The word that the slot at each stage of the array is for, or the next one if there is no slot, from the sequencer's count.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.formal import buses, memories, probes, schedule, signs, streams, uart, vectors
+from tests.formal import buses, learners, memories, probes, schedule, signs, streams, uart, updates, vectors
 
 __all__ = ["PROPERTIES"]
 
@@ -13,6 +13,8 @@ PROPERTIES = (
     *uart.PROPERTIES,
     *schedule.PROPERTIES,
     *memories.PROPERTIES,
+    *updates.PROPERTIES,
+    *learners.PROPERTIES,
     *probes.PROPERTIES,
     *buses.PROPERTIES,
 )
