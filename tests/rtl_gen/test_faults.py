@@ -16,7 +16,7 @@ from sim.ports import Ports
 from sim.simulators import Options
 from tests.support.designs import random_samples
 from tests.support.faults import DESIGNS, FAULTS, Fault, planted
-from tests.support.marks import LONG, long_unless, slow_unless
+from tests.support.marks import LONG, in_turn, long_unless
 
 STEPS, FEW_STEPS = 16, 4
 """Steps of a run, and those of a first try: most faults are seen in few."""
@@ -79,7 +79,9 @@ def differs(run: Run, folder: Path) -> bool:
     return found.mismatches > 0
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=slow_unless(fault in QUICK)) for fault in FAULTS])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, id=fault.name, marks=() if fault in QUICK else in_turn(number, 3)) for number, fault in enumerate(FAULTS)]
+)
 def test_a_planted_fault_is_a_mismatch(fault, tmp_path, monkeypatch):
     spec = DESIGNS[fault.design]
     planted(fault, monkeypatch.setattr)

@@ -15,6 +15,7 @@ from tests.mutate.runs import run, verdict
 from tests.soak.designs import Limits, draw
 from tests.support import lockstep
 from tests.support.faults import Fault, planted
+from tests.support.marks import in_turn
 
 NAMES = (
     *("no commands", "ties", "counters", "reset 1", "reset 2", "cut", "large counts"),
@@ -352,14 +353,17 @@ def test_long_waits_and_many_samples_of_a_learner_are_seen(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=in_turn(number, 3)) for number, fault in enumerate(FAULTS)])
 def test_a_fault_is_seen(fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
     assert failing(spec_of("node"), tmp_path, (fault.design,)).keys() == {fault.design}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("design", "fault"), ELSEWHERE, ids=[fault.name for _, fault in ELSEWHERE])
+@pytest.mark.parametrize(
+    ("design", "fault"),
+    [pytest.param(design, fault, id=fault.name, marks=in_turn(number, 3)) for number, (design, fault) in enumerate(ELSEWHERE)],
+)
 def test_a_fault_is_seen_in_a_design_that_has_it(design, fault, tmp_path, monkeypatch):
     planted(fault, monkeypatch.setattr)
     assert failing(spec_of(design), tmp_path, (fault.design,)).keys() == {fault.design}

@@ -66,6 +66,7 @@ def test_changes_of_the_hardware(tmp_path):
     outcomes("rtl_gen/registers.py", wanted, [], tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_change_that_costs_cycles_alone(tmp_path):
     """All values are the same; the core is busy for longer, since it takes a cycle more to say that a pass has ended."""

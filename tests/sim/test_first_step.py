@@ -15,6 +15,7 @@ def test_wide_designs_have_a_lane_for_each_neuron_of_a_layer() -> None:
     assert [spec.network.n_parameters for spec in found] == [785 * 256 + 257 * 10, 785 * 192 + 193 * 10, 65 * 256]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_parts_are_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a small core, which is loaded word by word."""

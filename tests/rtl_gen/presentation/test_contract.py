@@ -15,7 +15,7 @@ from sim import host
 from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
-from tests.support.marks import LONG, long_unless, slow_unless
+from tests.support.marks import LONG, in_turn, long_unless, slow_unless
 from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, SPARSE_SHAPES, node_design, single_port, two_multipliers
 
 MORE = {
@@ -67,7 +67,11 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=LONG if name in LONG_TO_RUN else slow_unless(name in QUICK)) for name in DESIGNS]
+    "name",
+    [
+        pytest.param(name, marks=LONG if name in LONG_TO_RUN else () if name in QUICK else in_turn(number, 2))
+        for number, name in enumerate(DESIGNS)
+    ],
 )
 def test_presentations_take_the_cycles_of_the_contract(name):
     check(DESIGNS[name], 4)

@@ -12,7 +12,7 @@ from tests.rtl_gen.presentation.test_core import check, shown_by_the_core
 from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
 from tests.support.core_bench import run_bench
 from tests.support.faults import planted
-from tests.support.marks import LONG, long_unless, slow_unless
+from tests.support.marks import LONG, in_turn, long_unless, slow_unless
 from tests.support.node_designs import single_port, two_multipliers
 from tests.support.stochastic_designs import QUICK_STOCHASTIC, STOCHASTIC_SHAPES, random_stochastic_design
 from tests.support.stochastic_faults import STOCHASTIC_DESIGNS, STOCHASTIC_FAULTS
@@ -63,7 +63,10 @@ def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
             np.testing.assert_array_equal(other[key], found[0][key], err_msg=key)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("both", "parts"))) for name in STOCHASTIC_SHAPES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ("both", "parts") else in_turn(number, 2)) for number, name in enumerate(STOCHASTIC_SHAPES)],
+)
 def test_presentations_take_the_cycles_of_the_contract(name):
     test_contract.check(STOCHASTIC_SHAPES[name], 4)
 

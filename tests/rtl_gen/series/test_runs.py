@@ -17,7 +17,7 @@ from sim.error import CoreError
 from tests.rtl_gen.presentation.test_runs import ACTIONS, Scene
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import run_lockstep
-from tests.support.marks import LONG, long_unless
+from tests.support.marks import LONG, in_turn, long_unless
 from tests.support.series_shapes import series_design
 
 DESIGNS = {
@@ -233,7 +233,7 @@ def test_without_a_fault_nothing_differs(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=in_turn(number, 2)) for number, fault in enumerate(FAULTS)])
 def test_a_fault_is_seen(fault, monkeypatch):
     planted(fault, monkeypatch.setattr)
     with pytest.raises((AssertionError, CoreError)):
