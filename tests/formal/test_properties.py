@@ -19,6 +19,9 @@ QUICK = ("end of all streams", "buffer of 2 samples of 2 words")
 SLOWEST = (
     *("bytes on a line of 4 cycles a bit", "bytes on a line of 5 cycles a bit", "signs, 130 lanes"),
     *("vectors, one-sided and held", "updates of m and v, 2-1-1 on 1 lanes", "steps of presentations, probes"),
+    *("vectors, two-sided and held", "updates of m, 2-1-1 on 1 lanes", "steps of presentations, two_sided_probes"),
+    *("applied errors, θ, 2-3-1 on 2 lanes", "applied errors, G, 2-2-1 on 1 lanes", "applied errors, m, 2-2-1 on 1 lanes"),
+    *("applied errors, θ just in time, 2-3-1 on 2 lanes", "applied errors, G just in time, 2-2-1 on 1 lanes"),
 )
 """Properties whose like is proved for fewer cycles or lanes, or for another design, as well."""
 
