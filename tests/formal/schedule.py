@@ -44,6 +44,13 @@ class Lasting(Bench):
         self.reach(m, passed == 2)
 
 
+def _since(m: Module, event: Any, most: int, name: str, *, init: int = 0) -> Signal:
+    """Cycles since an event; ``most`` stands for more, too, and ``init`` is the count after a reset."""
+    count = Signal(range(most + 1), init=init, name=name)
+    m.d.sync += count.eq(Mux(event, 1, Mux(count == most, most, count + 1)))
+    return count
+
+
 class Counted:
     """A period of an opened block beside a count of its steps, with what induction needs, where its documentation is kept to.
 
@@ -156,14 +163,9 @@ class Steps(Bench):
         m.d.comb += [getattr(controller, f"{name}_period").eq(self.length) for name in ("perturbation", "sample", "update")]
         run, flags, left = inner.names["run"], inner.names["flags"], inner.names["left"]
         states = Cat(run.idle, *(getattr(run, name) for name in run.STATES))
-        since_set, since_step, since_down, begun = Signal(range(5), init=4), Signal(range(6), init=5), Signal(range(6), init=5), Signal()
-        commands = self.train | self.infer
-        m.d.sync += [
-            since_set.eq(Mux(self.count_en, 1, Mux(since_set == 4, 4, since_set + 1))),
-            since_step.eq(Mux(controller.advance, 1, Mux(since_step == 5, 5, since_step + 1))),
-            since_down.eq(Mux(left.down, 1, Mux(since_down == 5, 5, since_down + 1))),
-            begun.eq(commands),
-        ]
+        since_set, since_step = _since(m, self.count_en, 4, "since_set", init=4), _since(m, controller.advance, 5, "since_step", init=5)
+        since_down, begun, commands = _since(m, left.down, 5, "since_down", init=5), Signal(), self.train | self.infer
+        m.d.sync += begun.eq(commands)
         between = ~controller.busy & ~begun
         m.d.comb += [Assume(~each | between) for each in (commands, self.restart, self.count_en, self.loaded)]
         m.d.comb += [Assume(~commands | ((since_set == 4) & ~self.count_en & ~self.restart))]
@@ -216,14 +218,9 @@ class Presentations(Bench):
         names = inner.names
         run, left = names["run"], names["left"]
         states = Cat(run.idle, *(getattr(run, name) for name in run.STATES))
-        since_set, since_down, since_restart, begun = Signal(range(5), init=4), Signal(range(6), init=5), Signal(range(5)), Signal()
-        commands = self.train | self.infer
-        m.d.sync += [
-            since_set.eq(Mux(self.count_en, 1, Mux(since_set == 4, 4, since_set + 1))),
-            since_restart.eq(Mux(self.restart, 1, Mux(since_restart == 4, 4, since_restart + 1))),
-            since_down.eq(Mux(left.down, 1, Mux(since_down == 5, 5, since_down + 1))),
-            begun.eq(commands),
-        ]
+        since_set, since_restart = _since(m, self.count_en, 4, "since_set", init=4), _since(m, self.restart, 4, "since_restart")
+        since_down, begun, commands = _since(m, left.down, 5, "since_down", init=5), Signal(), self.train | self.infer
+        m.d.sync += begun.eq(commands)
         between = ~controller.busy & ~begun
         m.d.comb += [Assume(~each | between) for each in (commands, self.restart, self.count_en, self.loaded)]
         m.d.comb += [Assume(~commands | ((since_set == 4) & (since_restart == 4) & ~self.count_en & ~self.restart))]
@@ -249,8 +246,7 @@ class Presentations(Bench):
     ) -> None:
         """Assert that the steps keep what the periods ask for, and what is due in each; and what induction needs."""
         controller, run, two_sided = self.controller, names["run"], self.spec.two_sided
-        since_step = Signal(range(6))
-        m.d.sync += since_step.eq(Mux(controller.advance | restart, 1, Mux(since_step == 5, 5, since_step + 1)))
+        since_step = _since(m, controller.advance | restart, 5, "since_step")
         always(m, ~controller.advance | (since_step >= 4), ~(controller.advance & restart))
         always(m, *(each.since == since_step for name, each in counts.items() if f"{name}_period" in adjustable_periods(self.spec)))
         # What is due.
